@@ -1,0 +1,1 @@
+"""What goes over the Gridloom bus: messages, subjects, streams and who may use them."""

@@ -1,0 +1,176 @@
+"""Jobs as the gateway and the scheduler speak of them: orders (submit, cancel, …) and their answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from .base import Message, Value
+from .events import JobEvent
+from .fault import Fault
+from .vocabulary import Kind, Match, State, Usage
+
+
+class Task(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """What the engine gets. `prompt` or `messages` is set; `params` are sampling parameters handed on as they are."""
+
+    kind: Kind = Kind.CHAT
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+    params: dict[str, Any] = {}
+
+
+class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """One job to accept. `job` is minted by the sender, so sending it twice accepts it once.
+
+    `echo` belongs to the dialect that took the job: the core stores and returns it unread. `sync` puts the job on
+    the high lane. `timeout_seconds` runs from the claim, `deadline_at` from creation. `node` pins a worker.
+    """
+
+    job: str
+    account: str
+    key: str
+    dialect: str
+    model: str
+    task: Task
+    match: Match = Match.EXACT
+    tag: str | None = None
+    priority: int = 0
+    sync: bool = False
+    batch: bool = False
+    timeout_seconds: float = 600.0
+    deadline_at: datetime | None = None
+    max_attempts: int = 3
+    node: str | None = None
+    webhook_url: str | None = None
+    echo: dict[str, Any] = {}
+    traceparent: str | None = None
+
+
+class SubmitJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.submit.1"):
+    """Gateway to scheduler: accept these jobs. Answered once every accepted job is majority-journaled."""
+
+    jobs: tuple[Submission, ...]
+
+
+class Acceptance(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """The fate of one submission: accepted in `state` at `created_at`, or refused with `fault`."""
+
+    job: str
+    state: State = State.QUEUED
+    created_at: datetime | None = None
+    fault: Fault | None = None
+
+
+class JobsSubmitted(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.submitted.1"):
+    """Answer to `SubmitJobs`, in its order."""
+
+    outcomes: tuple[Acceptance, ...]
+
+
+class Job(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.document.1"):
+    """A job as its owner may see it. Times are the scheduler's. `output` is the whole text once it succeeded."""
+
+    job: str
+    account: str
+    key: str
+    dialect: str
+    model: str
+    task: Task
+    state: State
+    created_at: datetime
+    match: Match = Match.EXACT
+    tag: str | None = None
+    priority: int = 0
+    timeout_seconds: float = 600.0
+    deadline_at: datetime | None = None
+    node: str | None = None
+    echo: dict[str, Any] = {}
+    reason: str | None = None
+    held_until: datetime | None = None
+    attempt: int = 0
+    worker: str | None = None
+    served_model: str | None = None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    output: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: Fault | None = None
+    queue_position: int | None = None
+    estimated_start_seconds: float | None = None
+
+
+class GetJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.get.1"):
+    """Gateway to scheduler: the job, if this account owns it. Fault `not_found` otherwise."""
+
+    job: str
+    account: str
+
+
+class ListJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.list.1"):
+    """Gateway to scheduler: one page of an account's jobs, newest first. Empty `states` means all. `page` is 1-based."""
+
+    account: str
+    states: tuple[State, ...] = ()
+    tag: str | None = None
+    page: int = 1
+    per_page: int = 25
+
+
+class JobPage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.page.1"):
+    """Answer to `ListJobs`. `total` counts all jobs that match, on every page. Outputs are left out."""
+
+    jobs: tuple[Job, ...]
+    total: int
+
+
+class CancelJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.cancel.1"):
+    """Gateway to scheduler: cancel. With `waiting_only` a claimed or running job is a `conflict`. Answered by the `Job`."""
+
+    job: str
+    account: str
+    waiting_only: bool = False
+    reason: str = "user"
+
+
+class CancelAllJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.cancel_all.1"):
+    """Gateway to scheduler: cancel every waiting (held or queued) job of the account."""
+
+    account: str
+
+
+class JobsCanceled(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.canceled.1"):
+    """Answer to `CancelAllJobs`: how many were canceled."""
+
+    count: int
+
+
+class RetryJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.retry.1"):
+    """Gateway to scheduler: run an ended job again as a new attempt. `conflict` unless it failed or was canceled."""
+
+    job: str
+    account: str
+
+
+class ReprioritiseJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.reprioritise.1"):
+    """Gateway to scheduler: add `delta` to the priority of a waiting job. `conflict` once it is no longer waiting."""
+
+    job: str
+    account: str
+    delta: int
+
+
+class GetTimeline(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.timeline.get.1"):
+    """Gateway to scheduler: everything that happened to the job. Fault `not_found` if this account does not own it."""
+
+    job: str
+    account: str
+
+
+class Timeline(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.timeline.1"):
+    """Answer to `GetTimeline`: the events in order of `seq`."""
+
+    job: str
+    events: tuple[JobEvent, ...]

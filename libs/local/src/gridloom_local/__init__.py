@@ -1,0 +1,1 @@
+"""The embedded Gridloom stack and the gridloom command."""

@@ -1,0 +1,1 @@
+"""Fixtures over real servers, builders and fault tools for the Gridloom tests."""

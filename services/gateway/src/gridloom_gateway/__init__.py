@@ -1,0 +1,1 @@
+"""The only public HTTP surface of Gridloom."""

@@ -1,0 +1,1 @@
+"""Accepts, orders, assigns, fences and ends every Gridloom job."""

@@ -1,0 +1,1 @@
+"""Runs Gridloom jobs on an engine, anywhere NATS can be reached."""
