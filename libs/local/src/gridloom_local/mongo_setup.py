@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from gridloom_contract.registry import COLLECTIONS
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
+from pymongo.errors import AutoReconnect, OperationFailure
 
+from gridloom_contract.registry import COLLECTIONS
 from gridloom_local.servers import LOOPBACK, REPLICA_SET
 
 Client = MongoClient[dict[str, Any]]
@@ -24,7 +24,6 @@ ADMIN: Final = "admin"
 
 _RETRY_SECONDS: Final = 0.02
 _ALREADY_INITIATED: Final = 23
-_NOT_YET_INITIATED: Final = 94
 _ROLE_EXISTS: Final = 51002
 _USER_EXISTS: Final = 51003
 _ACTIONS: Final = ("find", "insert", "update", "remove", "createCollection", "createIndex", "dropIndex", "listIndexes")
@@ -39,6 +38,7 @@ def mongo_url(port: int, user: str, password: str, database: str) -> str:
 def initiate(port: int, passwords: Mapping[str, str], database: str = DATABASE, within_seconds: float = 20.0) -> None:
     """Bring a started mongod to the state in which services can use `database`. Harmless when repeated.
 
+    A mongod that comes back on another port than last time is told so.
     `passwords` has one for `admin` and one for each service. Raises TimeoutError if mongod is not primary in time.
     """
     deadline = time.monotonic() + within_seconds
@@ -46,6 +46,7 @@ def initiate(port: int, passwords: Mapping[str, str], database: str = DATABASE, 
     try:
         if not _admits(admin):
             _create_admin(port, passwords[ADMIN], deadline)
+        _adopt_port(admin, port)
         _wait_for_primary(admin, deadline)
         admit_services(admin, database, passwords)
     finally:
@@ -102,6 +103,16 @@ def _create_admin(port: int, password: str, deadline: float) -> None:
                 raise
         _wait_for_primary(local, deadline)
         local.admin.command("createUser", ADMIN, pwd=password, roles=["root"], mechanisms=["SCRAM-SHA-256"])
+
+
+def _adopt_port(admin: Client, port: int) -> None:
+    """A replica set knows its members by address, and after a change of port mongod does not find itself among them."""
+    config = admin.admin.command("replSetGetConfig")["config"]
+    member = config["members"][0]
+    if member["host"] != f"{LOOPBACK}:{port}":
+        member["host"] = f"{LOOPBACK}:{port}"
+        config["version"] += 1
+        admin.admin.command("replSetReconfig", config, force=True)
 
 
 def _wait_for_primary(client: Client, deadline: float) -> None:

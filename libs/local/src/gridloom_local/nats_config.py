@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from gridloom_contract.permissions import Permissions, of_service
 from gridloom_contract.registry import SERVICES
-
 from gridloom_local.servers import LOOPBACK
 
 APP: Final = "APP"

@@ -1,23 +1,19 @@
 """Real servers without Docker: NATS, MongoDB and an S3 server as child processes on loopback.
 
 A `Server` says how one is run (command line, environment, folder, log) and when it is ready. The tests start it
-themselves with `start`; the `gridloom` command hands the same definition to its process supervisor. The programs
+themselves (`running.start`); the `gridloom` command hands the same definition to its process supervisor. The programs
 come from PyPI wheels in this environment (the `embedded` extra of this package).
 """
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import random
-import signal
 import socket
 import stat
-import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,21 +21,17 @@ from typing import Any, Final
 
 import msgspec
 
+from gridloom_local.home import write_private
+
 LOOPBACK: Final = "127.0.0.1"
 REPLICA_SET: Final = "gridloom"
 
 _PORTS: Final = range(20_000, 32_768)
 _PROBE_SECONDS: Final = 0.5
-_PROBE_PAUSE_SECONDS: Final = 0.02
-_KILLED_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class MissingServerError(RuntimeError):
     """A server program is not installed; the message names the package that brings it."""
-
-
-class ServerFailedError(RuntimeError):
-    """A server ended before it was ready, or was not ready in time; the message ends with the tail of its log."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +94,7 @@ def nats_server(directory: Path, config: Mapping[str, Any]) -> Server:
     """Return a nats-server for `config` (see `nats_config`), written to `directory`/nats.json, which it may read alone."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "nats.json"
-    write_private(file, msgspec.json.format(msgspec.json.encode(config)))
+    write_private(file, msgspec.json.format(msgspec.json.encode(config)).decode())
     port = int(config["port"])
     return Server(
         name="nats",
@@ -118,13 +110,12 @@ def nats_server(directory: Path, config: Mapping[str, Any]) -> Server:
 def mongo_server(directory: Path, port: int, keyfile: str, parameters: Mapping[str, str] | None = None) -> Server:
     """Return a mongod for a one-node replica set with authentication on; `mongo_setup.initiate` makes it usable.
 
-    `keyfile` is the text of its key file. `parameters` are further `setParameter` values. The port is part of the
-    replica set's own configuration: keep it for the life of `directory`.
+    `keyfile` is the text of its key file; `parameters` are further `setParameter` values.
     """
     data = directory / "data"
     data.mkdir(parents=True, exist_ok=True)
     key = directory / "keyfile"
-    write_private(key, keyfile.encode())
+    write_private(key, keyfile)
     # Passwords are 256 random bits, so stretching them only costs time; diagnostics cost a write each second.
     chosen = {"scramSHA256IterationCount": "5000", "diagnosticDataCollectionEnabled": "false"} | dict(parameters or {})
     return Server(
@@ -170,85 +161,6 @@ def s3_server(directory: Path, port: int, access_key: str, secret_key: str) -> S
     )
 
 
-class Running:
-    """A server that was started. It ends with this process at the latest (Linux), however this process ends."""
-
-    def __init__(self, server: Server, process: subprocess.Popen[bytes]) -> None:
-        self.server = server
-        self._process = process
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process still runs (a suspended one does)."""
-        return self._process.poll() is None
-
-    def wait_until_ready(self, within_seconds: float = 20.0) -> None:
-        """Return once the server accepts clients. Raises ServerFailedError with the tail of its log."""
-        deadline = time.monotonic() + within_seconds
-        while not self.server.is_ready():
-            if not self.is_alive or time.monotonic() > deadline:
-                state = "is not ready" if self.is_alive else f"ended with {self._process.returncode}"
-                raise ServerFailedError(f"{self.server.name} {state}; {self.server.log} says:\n{log_tail(self.server)}")
-            time.sleep(_PROBE_PAUSE_SECONDS)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process if it still runs."""
-        if self.is_alive:
-            self._process.send_signal(number)
-
-    def stop(self, within_seconds: float = 10.0) -> None:
-        """Ask the server to end and wait for it; kill it after `within_seconds`."""
-        self.signal(signal.SIGTERM)
-        try:
-            self._process.wait(within_seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """End the process at once, as a crash would (kill -9), and wait until it is gone."""
-        self.signal(signal.SIGKILL)
-        self._process.wait()
-
-
-def start(server: Server) -> Running:
-    """Start a server as a child process; its output is appended to its log. Call it in the main thread.
-
-    The kernel ends the child with the thread that started it, which is why a worker thread must not.
-    """
-    server.directory.mkdir(parents=True, exist_ok=True)
-    with server.log.open("ab") as log:
-        process = subprocess.Popen(
-            server.argv,
-            cwd=server.directory,
-            env=dict(server.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,
-        )
-    return Running(server, process)
-
-
-def log_tail(server: Server, lines: int = 20) -> str:
-    """Return the last lines of a server's log."""
-    text = server.log.read_text(errors="replace") if server.log.exists() else ""
-    return "\n".join(text.splitlines()[-lines:])
-
-
-def write_private(file: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, in one step: a reader sees the old content or the new."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        stream.write(content)
-    fresh.replace(file)
-
-
 def _script(name: str, package: str) -> Path:
     for folder in (Path(sysconfig.get_path("scripts")), Path(sys.executable).parent):
         if (folder / name).is_file():
@@ -281,11 +193,3 @@ def _greets(port: int) -> bool:
             return connection.recv(5) == b"INFO "
     except OSError:
         return False
-
-
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _end_with_parent() -> None:
-    if _libc is not None:
-        _libc.prctl(_KILLED_WITH_PARENT, int(signal.SIGKILL))
