@@ -1,0 +1,94 @@
+"""A NATS client that really connects and comes back from every error.
+
+nats-py closes for ever on any `-ERR` it does not know (an expired credential, a payload too large), and `connect` may
+return without a connection when an auth callout is silent. Both are mended here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from . import metrics
+from .log import get_logger, redact
+from .settings import ServiceSettings
+
+log = get_logger()
+
+_RECONNECT_WAIT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to keep trying to connect: to a server that is not there, and to one that refuses (its auth callout may be starting)."""
+
+    unreachable_seconds: float = 60.0
+    refused_seconds: float = 0.0
+
+    def with_error(self, error: Exception) -> float:
+        """Return the seconds this error deserves."""
+        return self.refused_seconds if "authorization" in str(error).lower() else self.unreachable_seconds
+
+
+class HardClient(Client):
+    """A NATS client that only gives up when it is told to."""
+
+    async def _process_err(self, err_msg: str) -> None:
+        handled_well = "permissions violation" in err_msg.lower() or "stale connection" in err_msg.lower()
+        if handled_well or not self.is_connected:
+            await super()._process_err(err_msg)
+            return
+        metrics.nats_errors.labels("server").inc()
+        self._err = NatsError("nats: " + err_msg)
+        await self._process_op_err(self._err)
+
+
+def connect_options(settings: ServiceSettings, name: str, inbox_prefix: str, token: str | None) -> dict[str, Any]:
+    identity = {"token": token} if token else {"user": settings.nats_user, "password": settings.nats_password}
+    return {
+        **{key: value for key, value in identity.items() if value},
+        "name": f"{name}-{os.getpid()}",
+        "inbox_prefix": inbox_prefix,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": _RECONNECT_WAIT_SECONDS,
+        "connect_timeout": 8,
+        "ping_interval": 20,
+        "max_outstanding_pings": 2,
+        "error_cb": _report_error,
+        "disconnected_cb": _report_disconnect,
+    }
+
+
+async def connect(url: str, options: dict[str, Any], patience: Patience) -> Client:
+    """Return a connected client. Raises `nats.errors.Error` or OSError once `patience` is at its end."""
+    # nats-py may return from `connect` without a connection (a silent auth callout), so look before believing it.
+    started = asyncio.get_running_loop().time()
+    while True:
+        client = HardClient()
+        try:
+            # A first attempt that may reconnect would retry a refused credential for ever without a word.
+            await client.connect(url, **options, allow_reconnect=False)
+            if not client.is_connected:
+                raise NatsError("nats: the server did not complete the connection")
+            client.options["allow_reconnect"] = True
+            return client
+        except (NatsError, OSError, asyncio.TimeoutError) as error:
+            if asyncio.get_running_loop().time() - started > patience.with_error(error):
+                raise
+            log.warning("bus.waiting_for_nats", url=redact(url), err=str(error) or type(error).__name__)
+            await asyncio.sleep(_RECONNECT_WAIT_SECONDS)
+
+
+async def _report_error(error: Exception) -> None:
+    metrics.nats_errors.labels(type(error).__name__).inc()
+    log.warning("bus.error", kind=type(error).__name__, err=str(error))
+
+
+async def _report_disconnect() -> None:
+    metrics.nats_connected.set(0)
+    log.warning("bus.disconnected")

@@ -1,0 +1,110 @@
+"""Brings a `Service` to life on its bus, and to rest again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gridloom_contract.base import Message
+
+from . import metrics
+from .consume import Puller, ensure_consumer
+from .log import get_logger
+from .service import Answer, Consume, Hear, Service, Task, Tick
+from .wire import Headers, Subscription
+
+log = get_logger()
+
+_ACK_WAIT_NANOSECONDS = 30_000_000_000
+
+
+class Serving:
+    """The subscriptions, consumers, ticks and tasks of one running service."""
+
+    def __init__(self, service: Service, tasks: asyncio.TaskGroup) -> None:
+        self._service = service
+        self._tasks = tasks
+        self._subscriptions: list[Subscription] = []
+        self._pulling: list[asyncio.Task[None]] = []
+        self._ticking: list[asyncio.Task[None]] = []
+        self._running: list[asyncio.Task[None]] = []
+        self._stop_pulling = asyncio.Event()
+        self._stop_tasks = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start tasks first, then hear and answer: nobody is answered by half a service."""
+        for task in self._service.tasks:
+            self._running.append(self._tasks.create_task(self._run_task(task)))
+        for tick in self._service.ticks:
+            self._ticking.append(self._tasks.create_task(_run_tick(tick)))
+        for consume in self._service.consumes:
+            await self._start_consume(consume)
+        for entry in (*self._service.hears, *self._service.answers):
+            self._subscriptions.append(await self._listen(entry))
+        await self._service.bus.flush()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stop taking work, let what is in hand finish within the grace, then end ticks and tasks."""
+        for subscription in self._subscriptions:
+            await subscription.close()
+        self._stop_pulling.set()
+        await _within(self._pulling, grace_seconds)
+        for ticking in self._ticking:
+            ticking.cancel()
+        self._stop_tasks.set()
+        await _within(self._running, grace_seconds)
+
+    async def _listen(self, entry: Answer | Hear) -> Subscription:
+        bus = self._service.bus
+        if isinstance(entry, Answer):
+            handler = entry.handler
+
+            async def answer(message: Message, _subject: str) -> Message:
+                reply: Message = await handler(message)
+                return reply
+
+            return await bus.answer(entry.channel, answer, queue=self._service.name)
+        heard = entry.handler
+
+        async def hear(message: Message, _subject: str, _headers: Headers) -> None:
+            await heard(message)
+
+        return await bus.subscribe(entry.channel.subject, entry.channel.message, hear)
+
+    async def _start_consume(self, consume: Consume) -> None:
+        bus, channels = self._service.bus, consume.channels
+        stream = channels[0].stream
+        if stream is None:
+            raise ValueError(f"{channels[0].subject} is not stored in any stream, so it cannot be consumed")
+        subjects = [channel.subject for channel in channels]
+        await ensure_consumer(bus, stream, consume.durable, subjects, ack_wait=_ACK_WAIT_NANOSECONDS)
+
+        async def handle(message: Message, _subject: str) -> None:
+            await consume.handler(message)
+
+        puller = Puller(bus, (stream, consume.durable), channels[0].message, handle, consume.at_once)
+        self._pulling.append(self._tasks.create_task(puller.run(self._stop_pulling)))
+
+    async def _run_task(self, task: Task) -> None:
+        await task.run(self._stop_tasks)
+        if not self._stop_tasks.is_set():
+            raise RuntimeError(f"task {task.name} of {self._service.name} ended although nobody asked it to")
+
+
+async def _run_tick(tick: Tick) -> None:
+    while True:
+        await asyncio.sleep(tick.every_seconds)
+        try:
+            with metrics.tick_seconds.labels(tick.name).time():
+                await tick.handler()
+        except Exception:
+            metrics.tick_errors.labels(tick.name).inc()
+            log.exception("tick.failed", tick=tick.name)
+
+
+async def _within(tasks: list[asyncio.Task[None]], grace_seconds: float) -> None:
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+    for task in late:
+        log.warning("service.task_outlived_grace", task=task.get_name())
+        task.cancel()
