@@ -77,11 +77,14 @@ class Puller(Generic[M]):
         """Pull until `stop` is set, then wait for what is in hand."""
         inner = await self._bus.client.subscribe(self._inbox, cb=self._on_message)
         self._bus.on_reconnect(self._pull_was_lost)
+        waker = self._bus.tasks.create_task(self._wake_at(stop))
         try:
             while not stop.is_set():
+                self._heard.clear()
                 await self._ask()
-                await self._silence_or_sign(stop)
+                await self._silence_or_sign()
         finally:
+            waker.cancel()
             if not self._bus.client.is_closed:
                 await inner.unsubscribe()
         if self._in_hand:
@@ -100,16 +103,16 @@ class Puller(Generic[M]):
         subject = f"{API_PREFIX}CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         await self._bus.client.publish(subject, msgspec.json.encode(body), reply=self._inbox)
 
-    async def _silence_or_sign(self, stop: asyncio.Event) -> None:
-        self._heard.clear()
-        waiters = {self._bus.tasks.create_task(self._heard.wait()), self._bus.tasks.create_task(stop.wait())}
-        done, pending = await asyncio.wait(
-            waiters, timeout=2 * _IDLE_HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in pending:
-            task.cancel()
-        if not done:  # two heartbeats missed: the pull is gone
+    async def _silence_or_sign(self) -> None:
+        try:
+            async with asyncio.timeout(2 * _IDLE_HEARTBEAT_SECONDS):
+                await self._heard.wait()
+        except TimeoutError:  # two heartbeats missed: the pull is gone
             self._wanted = 0
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._heard.set()
 
     async def _pull_was_lost(self) -> None:
         self._wanted = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -58,7 +58,7 @@ async def _livez(_request: web.Request) -> web.Response:
     return web.json_response({"status": "alive"})
 
 
-def _readyz(health: Health) -> web.RequestHandler[web.Request] | object:
+def _readyz(health: Health) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def readyz(_request: web.Request) -> web.Response:
         failures = await health.failures()
         body = {"status": "ready" if not failures else "not ready", "failures": failures}

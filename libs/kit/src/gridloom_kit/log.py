@@ -46,7 +46,8 @@ def configure(service: str, level: str) -> None:
 
 def get_logger() -> FilteringBoundLogger:
     """Return the logger: `log.info("noun.verb", field=value)`."""
-    return structlog.stdlib.get_logger()  # type: ignore[no-any-return]
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
 
 
 def bind(**ids: str | int | None) -> None:

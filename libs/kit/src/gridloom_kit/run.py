@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn, TypeVar
@@ -40,9 +40,8 @@ def run(build: Build[S], settings_type: type[S], name: str) -> NoReturn:
         sys.exit(f"{name}: {error}")
     try:
         uvloop.run(live(build, settings, name))
-    except* (OSError, Exception) as group:
-        for error in group.exceptions:
-            log.error("service.failed", service=name, exc_info=error)
+    except Exception as error:
+        log.exception("service.failed", err=str(error))
         sys.exit(1)
     sys.exit(0)
 
@@ -94,7 +93,7 @@ def version_of(name: str) -> str:
         return "unknown"
 
 
-def _nats_probe(service: Service) -> Callable[[], object]:
+def _nats_probe(service: Service) -> Callable[[], Awaitable[None]]:
     async def probe() -> None:
         if not service.bus.is_connected:
             raise ConnectionError("not connected to NATS")

@@ -38,8 +38,8 @@ class Serving:
             self._ticking.append(self._tasks.create_task(_run_tick(tick)))
         for consume in self._service.consumes:
             await self._start_consume(consume)
-        for entry in (*self._service.hears, *self._service.answers):
-            self._subscriptions.append(await self._listen(entry))
+        self._subscriptions += [await self._hear(entry) for entry in self._service.hears]
+        self._subscriptions += [await self._answer(entry) for entry in self._service.answers]
         await self._service.bus.flush()
 
     async def stop(self, grace_seconds: float) -> None:
@@ -53,22 +53,18 @@ class Serving:
         self._stop_tasks.set()
         await _within(self._running, grace_seconds)
 
-    async def _listen(self, entry: Answer | Hear) -> Subscription:
-        bus = self._service.bus
-        if isinstance(entry, Answer):
-            handler = entry.handler
+    async def _answer(self, entry: Answer) -> Subscription:
+        async def answer(message: Message, _subject: str) -> Message:
+            reply: Message = await entry.handler(message)
+            return reply
 
-            async def answer(message: Message, _subject: str) -> Message:
-                reply: Message = await handler(message)
-                return reply
+        return await self._service.bus.answer(entry.channel, answer, queue=self._service.name)
 
-            return await bus.answer(entry.channel, answer, queue=self._service.name)
-        heard = entry.handler
-
+    async def _hear(self, entry: Hear) -> Subscription:
         async def hear(message: Message, _subject: str, _headers: Headers) -> None:
-            await heard(message)
+            await entry.handler(message)
 
-        return await bus.subscribe(entry.channel.subject, entry.channel.message, hear)
+        return await self._service.bus.subscribe(entry.channel.subject, entry.channel.message, hear)
 
     async def _start_consume(self, consume: Consume) -> None:
         bus, channels = self._service.bus, consume.channels
