@@ -12,7 +12,6 @@ from gridloom_contract.base import Message, encode
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.permissions import service_inbox
 from gridloom_contract.registry import Channel
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from . import jetstream, metrics, rpc
@@ -31,7 +30,7 @@ _HEADER_ROOM_BYTES = 4096
 class Bus:
     """Typed traffic over one NATS connection; `tasks` is the parent of all that is handled concurrently."""
 
-    def __init__(self, client: Client, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, client: HardClient, tasks: asyncio.TaskGroup) -> None:
         self.client = client
         self.tasks = tasks
         self._publisher = jetstream.Publisher(self)
@@ -124,6 +123,8 @@ class Bus:
         metrics.nats_connected.set(1)
         metrics.nats_reconnects.inc()
         log.warning("bus.reconnected")
+        self.client.abandon_requests()
+        self._publisher.abandon()
         for callback in self._reconnect_callbacks:
             await callback()
 

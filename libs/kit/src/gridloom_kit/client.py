@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import ConnectionReconnectingError
 from nats.errors import Error as NatsError
 
 from . import metrics
@@ -47,6 +48,12 @@ class HardClient(Client):
         self._err = NatsError("nats: " + err_msg)
         await self._process_op_err(self._err)
 
+    def abandon_requests(self) -> None:
+        """Fail what was asked before the connection broke: its answers will never come, and waiting out the time helps nobody."""
+        for future in list(self._resp_map.values()):
+            if not future.done():
+                future.set_exception(ConnectionReconnectingError())
+
 
 def connect_options(settings: ServiceSettings, name: str, inbox_prefix: str, token: str | None) -> dict[str, Any]:
     identity = {"token": token} if token else {"user": settings.nats_user, "password": settings.nats_password}
@@ -64,7 +71,7 @@ def connect_options(settings: ServiceSettings, name: str, inbox_prefix: str, tok
     }
 
 
-async def connect(url: str, options: dict[str, Any], patience: Patience) -> Client:
+async def connect(url: str, options: dict[str, Any], patience: Patience) -> HardClient:
     """Return a connected client. Raises `nats.errors.Error` or OSError once `patience` is at its end."""
     # nats-py may return from `connect` without a connection (a silent auth callout), so look before believing it.
     started = asyncio.get_running_loop().time()

@@ -79,6 +79,11 @@ class Publisher:
         metrics.publish_refused.inc(batch.stored.count(False))
         return batch.stored
 
+    def abandon(self) -> None:
+        """Stop waiting for acknowledgements lost with the connection; what has none counts as not stored."""
+        for batch in self._batches.values():
+            batch.abandon()
+
     async def _open(self) -> None:
         if not self._inbox:
             self._inbox = self._bus.new_inbox()
@@ -120,6 +125,9 @@ class _Batch:
         self._missing -= 1
         if self._missing <= 0:
             self._done.set()
+
+    def abandon(self) -> None:
+        self._done.set()
 
     async def wait(self, seconds: float) -> None:
         try:
