@@ -92,21 +92,29 @@ def _admits(admin: Client) -> bool:
 
 
 def _create_admin(port: int, password: str, deadline: float) -> None:
-    """Initiate the set and make the first user: all that mongod allows a client on this machine without logging in."""
+    """Make the first user: mongod lets a client on its own machine do that, and initiate the set, without logging in."""
     with _direct(port) as local:
-        members = [{"_id": 0, "host": f"{LOOPBACK}:{port}"}]
-        config = {"_id": REPLICA_SET, "members": members, "settings": {"electionTimeoutMillis": 1000}}
-        try:
-            local.admin.command("replSetInitiate", config)
-        except OperationFailure as failure:
-            if failure.code != _ALREADY_INITIATED:
-                raise
+        _initiate_set(local, port)
         _wait_for_primary(local, deadline)
         local.admin.command("createUser", ADMIN, pwd=password, roles=["root"], mechanisms=["SCRAM-SHA-256"])
 
 
+def _initiate_set(client: Client, port: int) -> None:
+    config = {
+        "_id": REPLICA_SET,
+        "members": [{"_id": 0, "host": f"{LOOPBACK}:{port}"}],
+        "settings": {"electionTimeoutMillis": 1000},
+    }
+    try:
+        client.admin.command("replSetInitiate", config)
+    except OperationFailure as failure:
+        if failure.code != _ALREADY_INITIATED:
+            raise
+
+
 def _adopt_port(admin: Client, port: int) -> None:
     """A replica set knows its members by address, and after a change of port mongod does not find itself among them."""
+    _initiate_set(admin, port)
     config = admin.admin.command("replSetGetConfig")["config"]
     member = config["members"][0]
     if member["host"] != f"{LOOPBACK}:{port}":

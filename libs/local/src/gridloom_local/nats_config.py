@@ -38,7 +38,7 @@ class NatsSettings:
     """Where JetStream keeps its files."""
     host: str = LOOPBACK
     monitoring_port: int | None = None
-    """Serves /varz and the like without any authentication: loopback only. None = off."""
+    """Serves /varz and the like on `host`, without any authentication. None = off."""
     name: str = "gridloom"
     max_payload_bytes: int = _MEBIBYTE
     """Larger bodies go by claim check."""
@@ -76,7 +76,7 @@ def render(settings: NatsSettings, passwords: Mapping[str, str], callout_issuer:
         },
     }
     if settings.monitoring_port is not None:
-        config["http"] = f"{LOOPBACK}:{settings.monitoring_port}"
+        config["http"] = f"{settings.host}:{settings.monitoring_port}"
     return config
 
 

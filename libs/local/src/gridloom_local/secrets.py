@@ -12,8 +12,8 @@ import msgspec
 import nkeys
 
 from gridloom_contract.registry import SERVICES
-from gridloom_local.home import write_private
 from gridloom_local.nats_config import STATIC_USERS
+from gridloom_local.servers import write_private
 
 MONGO_ADMIN: Final = "admin"
 
@@ -63,5 +63,5 @@ def load_or_create(file: Path) -> Secrets:
         raise ValueError(f"{file} does not hold the secrets of a stack: {error}") from error
     complete = msgspec.json.format(msgspec.json.encode(kept))
     if complete != content:
-        write_private(file, complete.decode())
+        write_private(file, complete)
     return kept

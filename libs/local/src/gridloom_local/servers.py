@@ -21,8 +21,6 @@ from typing import Any, Final
 
 import msgspec
 
-from gridloom_local.home import write_private
-
 LOOPBACK: Final = "127.0.0.1"
 REPLICA_SET: Final = "gridloom"
 
@@ -94,7 +92,7 @@ def nats_server(directory: Path, config: Mapping[str, Any]) -> Server:
     """Return a nats-server for `config` (see `nats_config`), written to `directory`/nats.json, which it may read alone."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "nats.json"
-    write_private(file, msgspec.json.format(msgspec.json.encode(config)).decode())
+    write_private(file, msgspec.json.format(msgspec.json.encode(config)))
     port = int(config["port"])
     return Server(
         name="nats",
@@ -115,7 +113,7 @@ def mongo_server(directory: Path, port: int, keyfile: str, parameters: Mapping[s
     data = directory / "data"
     data.mkdir(parents=True, exist_ok=True)
     key = directory / "keyfile"
-    write_private(key, keyfile)
+    write_private(key, keyfile.encode())
     # Passwords are 256 random bits, so stretching them only costs time; diagnostics cost a write each second.
     chosen = {"scramSHA256IterationCount": "5000", "diagnosticDataCollectionEnabled": "false"} | dict(parameters or {})
     return Server(
@@ -159,6 +157,15 @@ def s3_server(directory: Path, port: int, access_key: str, secret_key: str) -> S
         | {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"', "RCLONE_CONFIG": os.devnull},
         is_ready=lambda: _accepts(port),
     )
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, in one step: a reader sees the old content or the new."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(content)
+    fresh.replace(file)
 
 
 def _script(name: str, package: str) -> Path:
