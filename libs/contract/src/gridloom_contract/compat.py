@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,11 @@ class _Pair:
 
     def at(self, step: str, old: JsonObject, new: JsonObject) -> _Pair:
         """Return the place one step further down."""
-        return _Pair(f"{self.where}.{step}", old, new, self.old_root, self.new_root)
+        return replace(self, where=f"{self.where}.{step}", old=old, new=new)
+
+    def resolved(self) -> _Pair:
+        """Return the place with references followed."""
+        return replace(self, old=_resolve(self.old, self.old_root), new=_resolve(self.new, self.new_root))
 
 
 def breaking_changes(old: Schemas, new: Schemas) -> list[str]:
@@ -69,9 +73,8 @@ def _compare(pair: _Pair, seen: frozenset[str]) -> Iterator[str]:
     name = str(pair.old.get("$ref", ""))
     if name in seen:
         return
-    here = pair.at("", _resolve(pair.old, pair.old_root), _resolve(pair.new, pair.new_root))
-    here = _Pair(pair.where, here.old, here.new, pair.old_root, pair.new_root)
     seen = seen | {name} if name else seen
+    here = pair.resolved()
     yield from _shape_changes(here)
     yield from _enum_changes(here)
     yield from _field_changes(here, seen)
@@ -132,8 +135,8 @@ def _nested_changes(pair: _Pair, seen: frozenset[str]) -> Iterator[str]:
 
 
 def _alternative_changes(pair: _Pair, seen: frozenset[str]) -> Iterator[str]:
-    before = {_kind(option): option for option in pair.old.get("anyOf", ())}
-    after = {_kind(option): option for option in pair.new.get("anyOf", ())}
+    before = {_kind(option, pair.old_root): option for option in pair.old.get("anyOf", ())}
+    after = {_kind(option, pair.new_root): option for option in pair.new.get("anyOf", ())}
     yield from (f"{pair.where}: may no longer be {kind}" for kind in before if kind not in after)
     yield from (f"{pair.where}: may now be {kind}, which older readers refuse" for kind in after if kind not in before)
     for kind in before:
@@ -141,8 +144,11 @@ def _alternative_changes(pair: _Pair, seen: frozenset[str]) -> Iterator[str]:
             yield from _compare(pair.at(kind, before[kind], after[kind]), seen)
 
 
-def _kind(option: JsonObject) -> str:
-    return str(option.get("$ref", option.get("type", "anything"))).rsplit("/", 1)[-1]
+def _kind(option: JsonObject, root: JsonObject) -> str:
+    """What a reader tells the alternatives of a union apart by: the tag of a message, else the JSON type."""
+    schema = _resolve(option, root)
+    tags = schema.get("properties", {}).get("type", {}).get("enum")
+    return str(tags[0]) if tags else str(schema.get("type", "string"))
 
 
 if __name__ == "__main__":
