@@ -11,23 +11,13 @@ T = TypeVar("T")
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end even if the caller is canceled meanwhile; the cancellation is then raised after it."""
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(work)
-        canceled = await _outlast(task)
-    if canceled:
-        raise asyncio.CancelledError
-    return task.result()
-
-
-async def _outlast(task: asyncio.Task[T]) -> bool:
+    task = asyncio.ensure_future(work)
     canceled = False
     while not task.done():
         try:
-            await asyncio.shield(task)
+            await asyncio.wait({task})
         except asyncio.CancelledError:
-            if task.cancelled():
-                raise
             canceled = True
-        except Exception:  # noqa: BLE001 - the task group raises it
-            break
-    return canceled
+    if canceled and task.exception() is None:
+        raise asyncio.CancelledError
+    return task.result()
