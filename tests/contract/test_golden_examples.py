@@ -1,0 +1,56 @@
+"""The golden examples: what other versions and other languages have learned to read.
+
+An example is never edited. A new field gets a new example beside it, `<tag>-<what>.json`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from gridloom_contract import export
+from gridloom_contract.fault import Fault
+from jsonschema import Draft202012Validator
+
+FOLDER = Path(__file__).parents[2] / "proto-schemas" / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.json"))
+TYPES: dict[str, Any] = {**export.messages(), export.FAULT_NAME: Fault}
+SCHEMAS = export.json_schemas()
+
+every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+every_tag = pytest.mark.parametrize("tag", sorted(TYPES))
+
+
+def tag_of(example: Path) -> str:
+    return example.stem.partition("-")[0]
+
+
+def wire(example: Path) -> bytes:
+    """Return the bytes as they go over the bus: the file without the newline at its end."""
+    return example.read_bytes().removesuffix(b"\n")
+
+
+@every_example
+def test_an_example_decodes_and_encodes_to_the_same_bytes(example: Path) -> None:
+    message = msgspec.json.decode(wire(example), type=TYPES[tag_of(example)])
+    assert msgspec.json.encode(message) == wire(example)
+
+
+@every_example
+def test_an_example_satisfies_its_json_schema(example: Path) -> None:
+    Draft202012Validator(SCHEMAS[tag_of(example)]).validate(msgspec.json.decode(wire(example)))
+
+
+@every_tag
+def test_the_examples_of_a_message_show_every_field(tag: str) -> None:
+    shown = {field for example in EXAMPLES if tag_of(example) == tag for field in msgspec.json.decode(wire(example))}
+    assert shown - {"type"} == {field.encode_name for field in msgspec.structs.fields(TYPES[tag])}
+
+
+@every_example
+def test_an_example_with_a_field_of_next_year_still_decodes(example: Path) -> None:
+    newer = msgspec.json.decode(wire(example)) | {"added_next_year": {"deep": [1]}}
+    decoded = msgspec.json.decode(msgspec.json.encode(newer), type=TYPES[tag_of(example)])
+    assert msgspec.json.encode(decoded) == wire(example)

@@ -1,0 +1,89 @@
+"""The registry: one row for everything that crosses the bus."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+
+import pytest
+from gridloom_contract import events, export, fault, fleet, jobs, registry, streams, vocabulary, work
+from gridloom_contract.base import GrowingEnum, Message, Value, encode, tag_of
+from gridloom_contract.registry import CHANNELS, Channel
+
+MODULES = (events, fault, fleet, jobs, streams, vocabulary, work)
+
+
+def messages_with_a_tag(root: type[Message] = Message) -> set[type[Message]]:
+    """Return every message class; those that only gather shared fields have the tag of their class name."""
+    below = {found for child in root.__subclasses__() for found in messages_with_a_tag(child)}
+    return below if root.__subclasses__() else {root}
+
+
+def enumerations() -> list[type[GrowingEnum]]:
+    return GrowingEnum.__subclasses__()
+
+
+@pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.subject)
+def test_every_channel_has_a_sender_and_a_hearer(channel: Channel) -> None:
+    # The server itself republishes the tokens, so their two halves stand in two rows.
+    if channel is not registry.LIVE_CHUNKS:
+        assert channel.senders
+    if channel is not registry.TOKEN_CHUNKS:
+        assert channel.hearers
+
+
+def test_no_subject_stands_in_two_rows() -> None:
+    subjects = [channel.subject for channel in CHANNELS]
+    assert len(subjects) == len(set(subjects))
+
+
+def test_every_message_is_in_the_registry() -> None:
+    ours = {message for message in messages_with_a_tag() if message.__module__.startswith("gridloom_contract")}
+    assert {tag_of(message) for message in ours} == set(export.messages())
+
+
+def test_a_tag_is_noun_verb_version() -> None:
+    for tag in export.messages():
+        *words, version = tag.split(".")
+        assert len(words) >= 2
+        assert version.isdigit()
+
+
+def test_a_row_with_a_stream_names_one_that_exists() -> None:
+    existing = {stream.name for stream in streams.STREAMS}
+    assert {channel.stream for channel in CHANNELS if channel.stream} <= existing
+
+
+def test_no_collection_has_two_owners() -> None:
+    owned = [name for names in registry.COLLECTIONS.values() for name in names]
+    assert len(owned) == len(set(owned))
+
+
+def test_a_fact_is_published_where_its_followers_listen() -> None:
+    fact = events.JobRetried(job="j1", account="acme", seq=1, at=_some_time(), id="e1")
+    assert registry.fact_subject(fact) == "event.retried.j1"
+
+
+@pytest.mark.parametrize("enumeration", enumerations(), ids=lambda enumeration: enumeration.__name__)
+def test_a_word_from_a_newer_version_reads_as_unknown(enumeration: type[GrowingEnum]) -> None:
+    assert enumeration("a word of next year").value == "unknown"
+
+
+def test_every_enumeration_of_the_contract_may_grow() -> None:
+    found = [kind for module in MODULES for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Enum)]
+    assert all(issubclass(kind, GrowingEnum) for kind in found)
+
+
+def test_messages_and_their_parts_are_immutable_and_leave_out_defaults() -> None:
+    found = [kind for module in MODULES for kind in vars(module).values() if isinstance(kind, type)]
+    structs = [kind for kind in found if issubclass(kind, Message | Value)]
+    assert structs
+    assert all(kind.__struct_config__.frozen and kind.__struct_config__.omit_defaults for kind in structs)
+
+
+def test_a_default_is_not_sent() -> None:
+    assert encode(fleet.ListModels(account="acme")) == b'{"type":"models.list.1","account":"acme"}'
+
+
+def _some_time() -> datetime:
+    return datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
