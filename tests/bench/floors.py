@@ -21,6 +21,19 @@ _MESSAGES = 10_000
 _BATCH = 100
 
 
+async def wait_until_open(port: int) -> None:
+    """Return once somebody listens on `port`. Raises TimeoutError after ten seconds."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.close()
+            return
+
+
 async def bare_http(figures: Figures, upstream: str, clients: int) -> None:
     """An aiohttp server that reads a body and answers one."""
     body = json.dumps({"model": "bench:noop", "prompt": "1 0"}).encode()

@@ -1,0 +1,100 @@
+"""`make bench`: every figure of the durable path beside the floor measured in the same run, as a table and as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import uvloop
+from gridloom_kit.bus import open_bus
+from gridloom_kit.settings import ServiceSettings
+from gridloom_local.servers import nats_server_binary
+from rich.console import Console
+
+from . import floors, measures
+from .figures import Bound, Figures
+from .grid import Grid, child, free_port, running_grid, wait_for_model, worker
+from .upstream import MODEL
+
+_CLIENTS = ((1, 200), (16, 40), (64, 20))
+_NOOP_MODEL = "bench:instant"
+_ASLEEP_MODEL = "bench:asleep"
+_RESULTS = Path(".bench") / "latest.json"
+
+BOUNDS = (
+    Bound("submissions", "bare aiohttp", 0.15),
+    Bound("submit → stored result", "bare JetStream", 0.02),
+    Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 60, at_least=False),
+)
+"""Wide enough for a noisy machine, tight enough to catch a design that went wrong."""
+
+
+async def measure(figures: Figures, console: Console, home: Path) -> None:
+    """Run all measurements, the floors first."""
+    port = free_port()
+    upstream = f"http://127.0.0.1:{port}"
+    with child([sys.executable, "-m", "tests.bench.upstream", str(port)], home / "upstream.log"):
+        console.print("floors: HTTP, JetStream, engine …")
+        await floors.wait_until_open(port)
+        await floors.bare_http(figures, upstream, 64)
+        await _floor_of_jetstream(figures, home)
+        for clients, calls in _CLIENTS:
+            await floors.direct_engine(figures, upstream, MODEL, clients, calls)
+        await measures.direct_tokens(figures, upstream)
+        console.print("grid: starting …")
+        with running_grid(home / "grid") as grid:
+            await _measure_grid(figures, console, grid, upstream)
+
+
+async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream: str) -> None:
+    with worker(grid, "sleeper", "--engine", "synthetic", "--models", _ASLEEP_MODEL):
+        wait_for_model(grid, _ASLEEP_MODEL)  # known from now on, and soon served by nobody
+    console.print("grid: submissions …")
+    await measures.submissions(figures, grid, _ASLEEP_MODEL, 64)
+    instant = ("--engine", "synthetic", "--models", _NOOP_MODEL, "--slots", "128", "--tokens-per-second", "0")
+    with worker(grid, "instant", *instant):
+        wait_for_model(grid, _NOOP_MODEL)
+        console.print("grid: no-op jobs …")
+        await measures.noop_jobs(figures, grid, _NOOP_MODEL, 64)
+    with worker(grid, "relay", "--engine", "openai_http", "--url", upstream + "/v1", "--slots", "64"):
+        wait_for_model(grid, MODEL)
+        console.print("grid: latency …")
+        for clients, calls in _CLIENTS:
+            await measures.durable_latency(figures, grid, clients, calls)
+        console.print("grid: tokens …")
+        await measures.relayed_tokens(figures, grid)
+
+
+async def _floor_of_jetstream(figures: Figures, home: Path) -> None:
+    port = free_port()
+    store = home / "floor-store"
+    command = [str(nats_server_binary()), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)]
+    with child(command, home / "floor-nats.log"):
+        async with open_bus(ServiceSettings(nats_url=f"nats://127.0.0.1:{port}"), "bench") as bus:
+            await floors.bare_jetstream(figures, bus, "wfloor")
+
+
+def main() -> int:
+    """Measure, print, write, judge. Returns 1 if a bound does not hold."""
+    console, figures = Console(), Figures()
+    home = Path(tempfile.mkdtemp(prefix="gridloom-bench-"))
+    try:
+        uvloop.run(measure(figures, console, home))
+    except BaseException:
+        console.print(f"the benchmark did not finish; logs are in {home}", style="red")
+        raise
+    figures.show(console)
+    figures.write(_RESULTS)
+    console.print(f"written to {_RESULTS}")
+    broken = figures.broken(BOUNDS)
+    for sentence in broken:
+        console.print(f"bound broken: {sentence}", style="red")
+    shutil.rmtree(home)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
