@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from jsonschema import Draft202012Validator
+
 from gridloom_contract import export
 from gridloom_contract.fault import Fault
-from jsonschema import Draft202012Validator
 
 FOLDER = Path(__file__).parents[2] / "proto-schemas" / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.json"))

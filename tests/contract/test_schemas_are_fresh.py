@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from gridloom_contract import export
 
 FOLDER = Path(__file__).parents[2] / "proto-schemas"

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Struct
+
 from gridloom_contract import compat, export
 from gridloom_contract.compat import breaking_changes
-from msgspec import Struct
 
 
 class Colour(Enum):

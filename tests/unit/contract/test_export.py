@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+
 from gridloom_contract import export
 from gridloom_contract.registry import CHANNELS
-from jsonschema import Draft202012Validator
 
 every_schema = pytest.mark.parametrize("name", sorted(export.json_schemas()))
 

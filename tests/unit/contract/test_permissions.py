@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from gridloom_contract import permissions, registry, streams
-from gridloom_contract.registry import CHANNELS, SERVICES, WORKER
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gridloom_contract import permissions, registry, streams
+from gridloom_contract.registry import CHANNELS, SERVICES, WORKER
 
 every_service = pytest.mark.parametrize("service", SERVICES)
 workers = st.text(alphabet="abcdefghijklmnopqrstuvwxyz234567", min_size=12, max_size=12).map(lambda name: f"w{name}")
@@ -102,7 +103,11 @@ def test_two_workers_share_not_one_subject(one: str, other: str) -> None:
     if one == other:
         return
     mine, yours = permissions.of_worker(one), permissions.of_worker(other)
-    for left, right in ((mine.publish, yours.publish), (mine.subscribe, yours.subscribe), (mine.publish, yours.subscribe)):
+    for left, right in (
+        (mine.publish, yours.publish),
+        (mine.subscribe, yours.subscribe),
+        (mine.publish, yours.subscribe),
+    ):
         assert not [(a, b) for a in left for b in right if do_overlap(a, b)]
 
 

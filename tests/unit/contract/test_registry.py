@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 import pytest
+
 from gridloom_contract import events, export, fault, fleet, jobs, registry, streams, vocabulary, work
 from gridloom_contract.base import GrowingEnum, Message, Value, encode, tag_of
 from gridloom_contract.registry import CHANNELS, Channel
@@ -70,7 +71,12 @@ def test_a_word_from_a_newer_version_reads_as_unknown(enumeration: type[GrowingE
 
 
 def test_every_enumeration_of_the_contract_may_grow() -> None:
-    found = [kind for module in MODULES for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Enum)]
+    found = [
+        kind
+        for module in MODULES
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Enum)
+    ]
     assert all(issubclass(kind, GrowingEnum) for kind in found)
 
 

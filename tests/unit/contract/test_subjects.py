@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from gridloom_contract import subjects
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gridloom_contract import subjects
 
 names = st.text(min_size=1, max_size=60)
 tricky_names = st.text(alphabet=".*>% \t\r\n\x00\x7f2AE", min_size=1, max_size=12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_domain import errors
 from gridloom_domain.errors import GridError

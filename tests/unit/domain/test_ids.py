@@ -6,9 +6,10 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
-from gridloom_domain import ids
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gridloom_domain import ids
 
 FORMS: dict[str, tuple[Callable[[str], str], Callable[[str], str]]] = {
     "uuid": (ids.as_uuid, ids.from_uuid),
@@ -16,6 +17,7 @@ FORMS: dict[str, tuple[Callable[[str], str], Callable[[str], str]]] = {
     "prefixed": (ids.as_prefixed, ids.from_prefixed),
     "base32": (ids.as_base32, ids.from_base32),
 }
+REFUSED = r"^(not an? |an id starts with |stray bits )"
 JOB = "019bc0fd89d07d1e9f3a52c8b07e4d16"
 
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -58,23 +60,23 @@ def test_a_damaged_spelling_is_refused_or_another_canonical_one(form: str, job: 
 @every_form
 def test_upper_case_is_refused(form: str) -> None:
     render, decode = FORMS[form]
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=REFUSED):
         decode(render(JOB).upper())
 
 
 @every_form
-@pytest.mark.parametrize("damage", [lambda text: text[:-1], lambda text: text + "0", lambda text: text + "\n", lambda text: ""])
-def test_another_length_is_refused(form: str, damage: Callable[[str], str]) -> None:
+@pytest.mark.parametrize(("start", "more"), [(0, ""), (-1, ""), (None, "2"), (None, "\n")])
+def test_another_length_is_refused(form: str, start: int | None, more: str) -> None:
     render, decode = FORMS[form]
-    with pytest.raises(ValueError):
-        decode(damage(render(JOB)))
+    with pytest.raises(ValueError, match=REFUSED):
+        decode(render(JOB)[:start] + more)
 
 
 @every_form
 @pytest.mark.parametrize("other", FORMS)
 def test_the_form_of_another_api_is_refused(form: str, other: str) -> None:
     if form != other:
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=REFUSED):
             FORMS[form][1](FORMS[other][0](JOB))
 
 
@@ -117,7 +119,7 @@ def test_74_bits_of_chance_tell_ids_of_one_millisecond_apart(now_ms: int, first:
 
 @pytest.mark.parametrize(("now_ms", "randomness"), [(-1, bytes(10)), (2**48, bytes(10)), (0, bytes(9)), (0, bytes(11))])
 def test_what_does_not_fit_is_refused(now_ms: int, randomness: bytes) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"does not fit|random bytes"):
         ids.new_id(now_ms, randomness)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gridloom_contract.vocabulary import State
 from gridloom_domain import job
 from gridloom_domain.job import Reason
-from hypothesis import given
-from hypothesis import strategies as st
 
 states = st.sampled_from(job.STATES)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from gridloom_contract.streams import LANES
-from gridloom_domain.lanes import lane_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gridloom_contract.streams import LANES
+from gridloom_domain.lanes import lane_of
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gridloom_domain.models import family_of
 
 

@@ -139,9 +139,9 @@ def _alternative_changes(pair: _Pair, seen: frozenset[str]) -> Iterator[str]:
     after = {_kind(option, pair.new_root): option for option in pair.new.get("anyOf", ())}
     yield from (f"{pair.where}: may no longer be {kind}" for kind in before if kind not in after)
     yield from (f"{pair.where}: may now be {kind}, which older readers refuse" for kind in after if kind not in before)
-    for kind in before:
+    for kind, option in before.items():
         if kind in after:
-            yield from _compare(pair.at(kind, before[kind], after[kind]), seen)
+            yield from _compare(pair.at(kind, option, after[kind]), seen)
 
 
 def _kind(option: JsonObject, root: JsonObject) -> str:

@@ -26,6 +26,7 @@ FAULT_NAME = "fault"
 FAULT_HEADER = "Gridloom-Fault"
 
 _VERSION = "1.0.0"
+_SERVER: JsonObject = {"host": "{host}:4222", "protocol": "nats", "variables": {"host": {"default": "127.0.0.1"}}}
 _COMPONENT = "#/components/schemas/{name}"
 _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "wrk": ("shard", "worker"),
@@ -67,7 +68,9 @@ def asyncapi() -> JsonObject:
             "public worker protocol; all others are internal and may change together with the services.",
         },
         "defaultContentType": "application/json",
-        "servers": {"grid": {"host": "{host}:4222", "protocol": "nats", "variables": {"host": {"default": "127.0.0.1"}}}},
+        "servers": {
+            "grid": {"host": "{host}:4222", "protocol": "nats", "variables": {"host": {"default": "127.0.0.1"}}}
+        },
         "channels": dict(entry for channel in CHANNELS for entry in _channel_entries(channel)),
         "operations": dict(operations),
         "components": {"messages": _message_components(), "schemas": _schema_components()},
@@ -209,7 +212,7 @@ def _message_components() -> JsonObject:
     entries = {tag: _message_component(tag, message) for tag, message in messages().items()}
     headers = {
         "type": "object",
-        "properties": {FAULT_HEADER: {"type": "string", "description": "the fault's code; its presence marks a refusal"}},
+        "properties": {FAULT_HEADER: {"type": "string", "description": "the fault's code; it marks a refusal"}},
         "required": [FAULT_HEADER],
     }
     return {**entries, FAULT_NAME: {**_message_component(FAULT_NAME, Fault), "headers": headers}}

@@ -28,7 +28,7 @@ from gridloom_contract.fault import Fault, FaultCode, FaultError
 
 
 class GridError(FaultError):
-    """A failure with the code of its class. `field` names the offending input, `retry_after_seconds` when to come back."""
+    """A failure with the code of its class; `field` names the offending input, `retry_after_seconds` when to return."""
 
     code: ClassVar[FaultCode]
     is_retryable: ClassVar[bool] = False
