@@ -1,0 +1,62 @@
+# Everything a developer types. `make help` lists it; each target sets up what it needs first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+TESTS := $(wildcard tests/unit tests/contract tests/integration tests/e2e tests/chaos)
+
+# The environment is up to date while nothing that went into it has changed, this folder's place included.
+INGREDIENTS := requirements.lock requirements-model.lock .ci/setup $(PROJECTS)
+STAMP := .venv/gridloom-setup-$(shell { pwd; cat $(INGREDIENTS); } 2>/dev/null | cksum | tr ' ' '-')
+
+.PHONY: help setup demo up down test lint fix bench schemas lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything: locked packages, embedded servers, the model
+
+$(STAMP):
+	@.ci/setup
+	@rm -f .venv/gridloom-setup-*
+	@touch $@
+
+demo: setup ## start everything, ask a language model over HTTP, show what happened, stop everything
+	@$(BIN)/gridloom demo
+
+up: setup ## start the grid and stay; prints URL, API key and a curl line; Ctrl-C stops it
+	@$(BIN)/gridloom up
+
+down: setup ## stop the grid that `gridloom up --detach` started
+	@$(BIN)/gridloom down
+
+test: setup ## all tests, against real servers
+	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile $(PYTEST_ARGS) $(TESTS)
+
+lint: setup ## style, types, layers, dependencies, house rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	@for project in $(PROJECTS); do \
+		echo "deptry $${project%/pyproject.toml}"; \
+		(cd $${project%/pyproject.toml} && ../../$(BIN)/deptry .); \
+	done
+	$(BIN)/python -m pytest -q tests/unit/test_house_rules.py tests/unit/test_lint_rules.py
+
+fix: setup ## repair what can be repaired by a machine
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: setup ## measure the grid beside its floors, print a table
+	@$(BIN)/python -m tests.bench
+
+schemas: setup ## write proto-schemas/ from the contract
+	@$(BIN)/python -m gridloom_contract.export
+
+lock: setup ## resolve requirements.lock anew (LOCK_ARGS=--upgrade for newer versions)
+	@$(BIN)/python .ci/lock $(LOCK_ARGS)
