@@ -1,0 +1,1 @@
+"""The `gridloom` command: one module a group of commands."""

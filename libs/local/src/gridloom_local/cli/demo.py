@@ -1,0 +1,21 @@
+"""`gridloom demo`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from gridloom_local.cli.running import home, run
+from gridloom_local.cli.stack import engine_option
+from gridloom_local.demo import PROMPT, Voice, demo_home, show
+from gridloom_local.ports import gateway_port
+
+
+@click.command()
+@click.option("--prompt", default=PROMPT, show_default=True, help="What to ask.")
+@engine_option
+def demo(prompt: str, engine: str) -> None:
+    """Start everything, ask a real language model over HTTP, show what happened, and stop everything."""
+    voice = Voice(say=click.echo, write=lambda text: click.echo(text, nl=False))
+    run(show(demo_home(home()), gateway_port(os.environ), engine, prompt, voice))

@@ -1,0 +1,69 @@
+"""How a command runs: its coroutine under signals, its problems as text and exit code, its gateway and key."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from gridloom_local.client import Client, open_client
+from gridloom_local.facts import setting
+from gridloom_local.home import Home, locate_home
+from gridloom_local.problems import Problem
+
+T = TypeVar("T")
+
+_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group that ends with a Problem's own words and exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was called."""
+        try:
+            return super().invoke(ctx)
+        except Problem as problem:
+            click.echo(problem.render(), err=True)
+            ctx.exit(problem.exit_code)
+
+
+def home() -> Home:
+    """Return the home that the environment names."""
+    return locate_home(os.environ)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`. Ctrl-C and SIGTERM cancel it, so that it can clean up; the command then ends with 130."""
+    try:
+        return asyncio.run(_under_signals(work))
+    except asyncio.CancelledError:
+        raise click.exceptions.Exit(_INTERRUPTED) from None
+
+
+def ask(question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    """Ask the gateway with the account's API key."""
+    return run(_ask("api_key", question))
+
+
+def ask_as_admin(question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    """Ask the gateway with the admin key."""
+    return run(_ask("admin_key", question))
+
+
+async def _ask(key: str, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    url = setting("url", home(), os.environ)
+    async with open_client(url, setting(key, home(), os.environ)) as client:
+        return await question(client)
+
+
+async def _under_signals(work: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.current_task()
+    if task is not None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await work

@@ -1,0 +1,83 @@
+"""`gridloom up`, `down` and `status`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import click
+
+from gridloom_kit.finish import finish
+from gridloom_local.cli.running import home, run
+from gridloom_local.facts import Facts
+from gridloom_local.observation import conditions, watch
+from gridloom_local.plan import ENGINES, LLAMACPP
+from gridloom_local.ports import gateway_port
+from gridloom_local.stack import Stack
+from gridloom_local.tables import print_json, print_table, seconds
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=LLAMACPP,
+    show_default=True,
+    help="What the stack's worker answers with: the SmolLM2 language model, or made-up text at once.",
+)
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return once the stack is up; `gridloom down` stops it.")
+@engine_option
+def up(detach: bool, engine: str) -> None:
+    """Start the embedded stack: NATS, MongoDB, S3, the services and one worker."""
+    run(_up_detached(engine) if detach else _up(engine))
+
+
+@click.command()
+def down() -> None:
+    """Stop the embedded stack. Its data stays."""
+    stopped = run(Stack(home(), click.echo).down())
+    click.echo("the stack is down" if stopped else f"no stack runs in {home().folder}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(as_json: bool) -> None:
+    """Show each process of the running stack."""
+    found = conditions(home())
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (c.name, c.state, "yes" if c.is_ready else "no", c.pid, seconds(c.up_seconds), c.deaths, c.log) for c in found
+    ]
+    print_table(("process", "state", "ready", "pid", "up", "deaths", "log"), rows)
+
+
+async def _up_detached(engine: str) -> None:
+    _print_facts(await Stack(home(), click.echo).up(gateway_port(os.environ), engine))
+    click.echo(f"\nFor your shell: set -a; . {home().env_file}; set +a\nStop it with: gridloom down")
+
+
+async def _up(engine: str) -> None:
+    stack = Stack(home(), click.echo)
+    _print_facts(await stack.up(gateway_port(os.environ), engine))
+    click.echo("\nCtrl-C stops it.")
+    try:
+        await watch(home(), click.echo)
+        click.echo("the stack has ended")
+    except asyncio.CancelledError:
+        _forget_cancellation()
+        click.echo("\nstopping")
+    await finish(stack.down_if_up())
+
+
+def _forget_cancellation() -> None:
+    """Ctrl-C is how `up` ends as intended: what follows runs as if nobody had canceled anything."""
+    if task := asyncio.current_task():
+        task.uncancel()
+
+
+def _print_facts(facts: Facts) -> None:
+    click.echo(f"\nGridloom runs.\n  base URL  {facts.url}\n  API key   {facts.api_key}\n  model     {facts.model}\n")
+    click.echo(f"Try it:\n  {facts.curl()}")

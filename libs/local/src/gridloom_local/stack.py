@@ -1,0 +1,127 @@
+"""The embedded stack of one home as a whole: up, down, and what it looks like in between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from http.client import HTTPException
+from typing import Final
+from xmlrpc.client import Error as RpcError
+
+import psutil
+
+from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_kit.finish import finish
+from gridloom_local.enrolment import read_keys
+from gridloom_local.facts import Facts, write_facts
+from gridloom_local.home import Home
+from gridloom_local.leftovers import end_all, find_ours, running_supervisor
+from gridloom_local.observation import already_running
+from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, Plan
+from gridloom_local.ports import choose_ports, remember_ports, remembered_ports, require_free
+from gridloom_local.secrets import load_or_create
+from gridloom_local.startup import Say, Startup
+from gridloom_local.supervision import ENDED, Supervisor
+
+_STOP_PHASES: Final = ((WORKER,), (GATEWAY, SCHEDULER), (S3, NATS, MONGO))
+"""Who stops after whom: each phase needs what the later ones run."""
+_PHASE_SECONDS: Final = 25.0
+_STOP_POLL_SECONDS: Final = 0.05
+_SHUTDOWN_SECONDS: Final = 10.0
+
+
+class Stack:
+    """The stack of one home. `say` hears one line a step."""
+
+    def __init__(self, home: Home, say: Say) -> None:
+        self._home = home
+        self._say = say
+        self._supervisor = Supervisor(home)
+
+    async def up(self, port: int, engine: str = LLAMACPP) -> Facts:
+        """Start everything and return its facts once the worker's model is online; `port` is the gateway's.
+
+        Raises Problem, and leaves nothing running, if a part does not come up; so it does when it is canceled.
+        """
+        with self._home.held():
+            if running_supervisor(self._home):
+                raise already_running(self._home)
+            await self._end_leftovers()
+            require_free(port)
+            try:
+                facts = await Startup(self._plan(port, engine), self._supervisor, self._say).run()
+                write_facts(self._home, facts)
+            except BaseException:
+                await finish(self._stop())
+                raise
+            return facts
+
+    async def down(self) -> bool:
+        """Stop everything; return, once no process is left, whether anything ran."""
+        with self._home.held():
+            was_running = running_supervisor(self._home) is not None or bool(find_ours(self._home.folder))
+            await finish(self._stop())
+            return was_running
+
+    async def down_if_up(self) -> None:
+        """Stop everything, unless another command has done so already."""
+        if running_supervisor(self._home) or find_ours(self._home.folder):
+            await self.down()
+
+    async def _stop(self) -> None:
+        supervisor = running_supervisor(self._home)
+        if supervisor:
+            await self._stop_in_order()
+            await asyncio.to_thread(_outwait, supervisor)
+        await self._end_leftovers()
+        self._home.env_file.unlink(missing_ok=True)
+
+    async def _stop_in_order(self) -> None:
+        try:
+            for names in _STOP_PHASES:
+                await self._stop_phase(names)
+            await asyncio.to_thread(self._supervisor.shut_down)
+        except (OSError, HTTPException, RpcError) as error:
+            self._say(f"the process supervisor does not answer ({error}); ending its processes without it")
+
+    async def _stop_phase(self, names: Sequence[str]) -> None:
+        known = await asyncio.to_thread(self._supervisor.processes)
+        for name in names:
+            if name in known:
+                await asyncio.to_thread(self._supervisor.stop, name)
+        deadline = time.monotonic() + _PHASE_SECONDS
+        while time.monotonic() < deadline and not await self._have_ended(names):
+            # Each question also makes supervisord look after its processes now instead of at its next tick.
+            await asyncio.sleep(_STOP_POLL_SECONDS)
+
+    async def _have_ended(self, names: Sequence[str]) -> bool:
+        known = await asyncio.to_thread(self._supervisor.processes)
+        return all(known[name]["statename"] in ENDED for name in names if name in known)
+
+    async def _end_leftovers(self) -> None:
+        found = await asyncio.to_thread(find_ours, self._home.folder)
+        if found:
+            self._say(f"ending {len(found)} processes left behind: {', '.join(_described(one) for one in found)}")
+            await asyncio.to_thread(end_all, found)
+
+    def _plan(self, port: int, engine: str) -> Plan:
+        secrets = load_or_create(self._home.secrets_file)
+        ports = choose_ports(PORTS, remembered_ports(self._home.ports_file)) | {GATEWAY: port}
+        remember_ports(self._home.ports_file, ports)
+        token = read_keys(self._home.keys_file).worker_token
+        return Plan(self._home, ports, secrets, engine=engine, worker_token=token)
+
+
+def _outwait(supervisor: psutil.Process) -> None:
+    try:
+        supervisor.wait(_SHUTDOWN_SECONDS)
+    except psutil.TimeoutExpired:
+        end_all([supervisor])
+
+
+def _described(process: psutil.Process) -> str:
+    try:
+        return f"{process.name()} ({process.pid})"
+    except psutil.Error:
+        return str(process.pid)

@@ -1,0 +1,65 @@
+"""What the commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Row = Sequence[object]
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Row], *, title: str | None = None) -> None:
+    """Print a table; None and empty values become a dash. Nothing in a cell is read as markup."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console().print(table)
+
+
+def print_rows(columns: Mapping[str, str], entries: Sequence[Mapping[str, Any]]) -> None:
+    """Print one row an entry; `columns` maps each heading to the field below it."""
+    print_table(list(columns), [[entry.get(name) for name in columns.values()] for entry in entries])
+
+
+def print_fields(entry: Mapping[str, Any]) -> None:
+    """Print one entry, a line for each field that has a value."""
+    print_table(("field", "value"), [(name, value) for name, value in entry.items() if value not in (None, "", [], {})])
+
+
+def print_json(value: object) -> None:
+    """Print `value` as indented JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration as people read it: `0.12 s`, `3.4 s`, `5 min`, `2 h`."""
+    if value is None:
+        return ""
+    if value < 1:
+        return f"{value:.2f} s"
+    if value < 120:
+        return f"{value:.1f} s"
+    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.0f} h"
+
+
+def _text(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(one) for one in value) or "-"
+    return msgspec.json.encode(value).decode() if isinstance(value, Mapping) else str(value)
+
+
+def _cell(value: object) -> Text:
+    # A worker's or client's words are shown, never obeyed: no markup, no terminal escapes.
+    return Text(
+        "".join(one if one.isprintable() or one == "\n" else "\N{REPLACEMENT CHARACTER}" for one in _text(value))
+    )
