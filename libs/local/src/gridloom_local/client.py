@@ -26,7 +26,7 @@ class Client:
         self._session = session
 
     async def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
-        """Return the decoded answer of one request. Raises Problem if it is refused or the gateway cannot be reached."""
+        """Return the decoded answer of one request. Raises Problem if it is refused or nobody answers."""
         try:
             async with self._session.request(
                 method,
@@ -71,7 +71,7 @@ class Client:
 
     def _unreachable(self, error: BaseException) -> Problem:
         return Problem(
-            f"no gateway answers at {self._url}: {error or type(error).__name__}",
+            f"no gateway answers at {self._url}: {str(error) or type(error).__name__}",
             remedy="start one with `gridloom up`, or set GRIDLOOM_URL",
             exit_code=NOT_REACHABLE,
         )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from gridloom_kit.finish import finish
@@ -15,17 +13,10 @@ from gridloom_local.ports import is_free
 from gridloom_local.servers import free_port
 from gridloom_local.stack import Stack
 from gridloom_local.story import print_story
+from gridloom_local.voice import Voice
 from gridloom_local.watching import follow_job, require_success
 
 PROMPT = "In two sentences: why do many small computers together make a big one?"
-
-
-@dataclass(frozen=True)
-class Voice:
-    """How the demo speaks: whole lines, and text as it comes."""
-
-    say: Callable[[str], None]
-    write: Callable[[str], None]
 
 
 def demo_home(home: Home) -> Home:
@@ -34,7 +25,7 @@ def demo_home(home: Home) -> Home:
 
 
 async def show(home: Home, port: int, engine: str, prompt: str, voice: Voice) -> None:
-    """Run the demo in `home`; `port` is used if it is free. Raises Problem. Leaves nothing running, whatever happens."""
+    """Run the demo in `home`, on `port` if that is free. Raises Problem. Leaves nothing running, whatever happens."""
     began = time.monotonic()
     if not is_free(port):
         wanted, port = port, free_port()
@@ -54,7 +45,7 @@ async def _one_job(facts: Facts, prompt: str, voice: Voice) -> None:
     async with open_client(facts.url, facts.api_key) as client:
         voice.say(f"\nPOST {facts.url}/api/v1/jobs  model {facts.model}\n> {prompt}\n")
         accepted = await client.call("POST", "/api/v1/jobs", {"model": facts.model, "prompt": prompt})
-        job = await follow_job(client, accepted["job_id"], voice.write, voice.say)
+        job = await follow_job(client, accepted["job_id"], voice)
         voice.say("\n")
         require_success(job)
         await _tell_story(client, accepted["job_id"])

@@ -37,7 +37,7 @@ def keep_keys(path: Path, keys: Keys) -> None:
 
 
 async def ensure_keys(admin: Client, tenant: Client, keys: Keys) -> Keys:
-    """Return keys that this grid knows: those given where it still does, else new ones. `tenant` uses `keys.api_key`."""
+    """Return keys that this grid knows: those given where it does, else new ones. `tenant` uses `keys.api_key`."""
     if not keys.api_key or not await _is_known(tenant):
         keys = msgspec.structs.replace(keys, api_key=await _new_api_key(admin))
     if not keys.worker or keys.worker not in await _enrolled(admin):

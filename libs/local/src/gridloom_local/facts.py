@@ -62,7 +62,7 @@ def read_facts(home: Home) -> Facts | None:
 
 
 def setting(name: str, home: Home, environ: Mapping[str, str]) -> str:
-    """Return `GRIDLOOM_<NAME>` from the environment, else from the env file of `home`. Raises Problem if neither has it."""
+    """Return `GRIDLOOM_<NAME>` from the environment, else from the env file of `home`. Raises Problem."""
     variable = _variable(name)
     value = environ.get(variable) or read_env(home.env_file).get(variable)
     if value:

@@ -16,7 +16,7 @@ from gridloom_local.problems import Problem
 
 DEFAULT_FOLDER = ".gridloom"
 _LONGEST_SOCKET_PATH = 90
-"""A unix socket path must stay below 104 bytes on macOS (108 on Linux), and supervisord appends its pid while binding."""
+"""A unix socket path must stay below 104 bytes (macOS; Linux: 108), and supervisord appends its pid while binding."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Home:
         return Path(tempfile.gettempdir()) / f"gridloom-{os.getuid()}-{digest}" / "supervisor.sock"
 
     def prepare(self) -> None:
-        """Create the folders, readable by their owner only. Raises Problem if the socket's folder belongs to another user."""
+        """Create the folders, readable by their owner only. Raises Problem if the socket's folder is not private."""
         for folder in (self.folder, self.logs, self.data, self.scripts, self.socket.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_private(self.socket.parent)

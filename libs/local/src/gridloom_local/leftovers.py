@@ -18,7 +18,7 @@ _KILL_SECONDS = 5.0
 
 
 def find_ours(folder: Path) -> list[psutil.Process]:
-    """Return every process of this user that was started by the stack in `folder`, children of its children included."""
+    """Return every process of this user that the stack in `folder` started, children of its children included."""
     return [
         process for process in psutil.process_iter() if process.pid != os.getpid() and _mark_of(process) == str(folder)
     ]

@@ -14,8 +14,8 @@ from gridloom_local.plan import SERVICES
 from gridloom_local.ports import remembered_ports
 from gridloom_local.problems import NOT_REACHABLE, Problem
 from gridloom_local.readiness import accepts, says_ready
-from gridloom_local.startup import Say
 from gridloom_local.supervision import Supervisor
+from gridloom_local.voice import Say
 
 _WATCH_SECONDS: Final = 0.2
 

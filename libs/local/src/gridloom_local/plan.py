@@ -1,4 +1,4 @@
-"""Which programs one stack consists of, and how each is configured. The only place that knows the services' settings."""
+"""Which programs a stack consists of, and how each is configured. The only place that knows the services' settings."""
 
 from __future__ import annotations
 

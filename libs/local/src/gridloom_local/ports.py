@@ -32,7 +32,7 @@ def require_free(port: int) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether this process could listen on `port` now. A port whose last connections are closing counts as free."""
+    """Tell whether this process could listen on `port` now. One whose last connections still close is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

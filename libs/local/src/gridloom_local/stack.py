@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Final
@@ -20,14 +19,16 @@ from gridloom_local.leftovers import end_all, find_ours, running_supervisor
 from gridloom_local.observation import already_running
 from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, Plan
 from gridloom_local.ports import choose_ports, remember_ports, remembered_ports, require_free
+from gridloom_local.problems import Problem
+from gridloom_local.readiness import until
 from gridloom_local.secrets import load_or_create
-from gridloom_local.startup import Say, Startup
+from gridloom_local.startup import Startup
 from gridloom_local.supervision import ENDED, Supervisor
+from gridloom_local.voice import Say
 
 _STOP_PHASES: Final = ((WORKER,), (GATEWAY, SCHEDULER), (S3, NATS, MONGO))
 """Who stops after whom: each phase needs what the later ones run."""
 _PHASE_SECONDS: Final = 25.0
-_STOP_POLL_SECONDS: Final = 0.05
 _SHUTDOWN_SECONDS: Final = 10.0
 
 
@@ -82,22 +83,23 @@ class Stack:
             for names in _STOP_PHASES:
                 await self._stop_phase(names)
             await asyncio.to_thread(self._supervisor.shut_down)
-        except (OSError, HTTPException, RpcError) as error:
-            self._say(f"the process supervisor does not answer ({error}); ending its processes without it")
+        except (OSError, HTTPException, RpcError, Problem) as error:
+            self._say(f"the process supervisor fails ({error}); ending its processes without it")
 
     async def _stop_phase(self, names: Sequence[str]) -> None:
         known = await asyncio.to_thread(self._supervisor.processes)
         for name in names:
             if name in known:
                 await asyncio.to_thread(self._supervisor.stop, name)
-        deadline = time.monotonic() + _PHASE_SECONDS
-        while time.monotonic() < deadline and not await self._have_ended(names):
-            # Each question also makes supervisord look after its processes now instead of at its next tick.
-            await asyncio.sleep(_STOP_POLL_SECONDS)
+        # Each question also makes supervisord look after its processes now instead of at its next tick.
+        await until(lambda: self._have_ended(names), _PHASE_SECONDS, lambda: self._will_not_end(names))
 
-    async def _have_ended(self, names: Sequence[str]) -> bool:
-        known = await asyncio.to_thread(self._supervisor.processes)
+    def _have_ended(self, names: Sequence[str]) -> bool:
+        known = self._supervisor.processes()
         return all(known[name]["statename"] in ENDED for name in names if name in known)
+
+    def _will_not_end(self, names: Sequence[str]) -> Problem:
+        return Problem(f"{' or '.join(names)} does not stop", log=self._home.supervisor_log)
 
     async def _end_leftovers(self) -> None:
         found = await asyncio.to_thread(find_ours, self._home.folder)

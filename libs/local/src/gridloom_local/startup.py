@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final
 
 from pymongo.errors import PyMongoError
@@ -19,8 +18,7 @@ from gridloom_local.problems import Problem
 from gridloom_local.program import Program
 from gridloom_local.readiness import until
 from gridloom_local.supervision import BROKEN, Supervisor
-
-Say = Callable[[str], None]
+from gridloom_local.voice import Say
 
 _SUPERVISOR_SECONDS: Final = 15.0
 _READY_SECONDS: Final = 60.0

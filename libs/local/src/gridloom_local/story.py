@@ -40,7 +40,7 @@ def story_rows(events: Sequence[Event]) -> list[tuple[str, str, str, str, str]]:
             seconds((at(event) - began).total_seconds()),
             name_of(event),
             str(event.get("worker") or ""),
-            _DETAILS.get(name_of(event), lambda _: "")(event),
+            _details(event),
         )
         for event in events
     ]
@@ -78,7 +78,12 @@ def name_of(event: Event) -> str:
 
 def at(event: Event) -> datetime:
     """Return when the event happened."""
-    return datetime.fromisoformat(str(event["at"]).replace("Z", "+00:00"))
+    return datetime.fromisoformat(str(event["at"]))
+
+
+def _details(event: Event) -> str:
+    describe = _DETAILS.get(name_of(event))
+    return describe(event) if describe else ""
 
 
 def _because(event: Event) -> str:

@@ -57,7 +57,7 @@ class Supervisor:
         write_private(self._home.supervisor_config, render_config(self._header(), scripts).encode())
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start supervisord in a session of its own, so that Ctrl-C in the terminal reaches only the `gridloom` command."""
+        """Start supervisord in a session of its own: Ctrl-C in a terminal then reaches only the `gridloom` command."""
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._home.supervisor_config)]
         inherited = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
         output = self._home.supervisor_output.open("wb")

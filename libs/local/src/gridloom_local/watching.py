@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from gridloom_local.client import Client
 from gridloom_local.problems import JOB_NOT_SUCCEEDED, Problem
+from gridloom_local.voice import Voice
 
 
-async def follow_job(
-    client: Client, job: str, write: Callable[[str], None], say: Callable[[str], None]
-) -> dict[str, Any]:
-    """Hand the job's text to `write` piece by piece, what befalls it to `say`; return the ended job. Raises Problem."""
+async def follow_job(client: Client, job: str, voice: Voice) -> dict[str, Any]:
+    """Write the job's text piece by piece, say what befalls it, and return the ended job. Raises Problem."""
     async for event in client.follow(job):
         content = msgspec.json.decode(event.data)
         if event.name == "token":
-            write(content["text"])
+            voice.write(content["text"])
         elif event.name == "reset":
-            say("\n[the worker was lost; another one starts the answer anew]")
+            voice.say("\n[the worker was lost; the answer starts anew]")
         elif event.name == "done":
             return dict(content)
     raise Problem(f"the stream of job {job} ended before the job", remedy=f"gridloom jobs show {job}")

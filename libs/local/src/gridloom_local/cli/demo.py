@@ -8,8 +8,9 @@ import click
 
 from gridloom_local.cli.running import home, run
 from gridloom_local.cli.stack import engine_option
-from gridloom_local.demo import PROMPT, Voice, demo_home, show
+from gridloom_local.demo import PROMPT, demo_home, show
 from gridloom_local.ports import gateway_port
+from gridloom_local.voice import Voice
 
 
 @click.command()

@@ -13,6 +13,7 @@ from gridloom_local.client import Client
 from gridloom_local.facts import setting
 from gridloom_local.story import print_story
 from gridloom_local.tables import print_fields, print_json, print_rows
+from gridloom_local.voice import Voice
 from gridloom_local.watching import follow_job, require_success
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -119,8 +120,7 @@ async def _submit(client: Client, body: dict[str, Any], *, watch: bool, as_json:
 
 
 async def _watch(client: Client, job: str) -> None:
-    document = await follow_job(
-        client, job, lambda text: click.echo(text, nl=False), lambda text: click.echo(text, err=True)
-    )
+    voice = Voice(say=lambda text: click.echo(text, err=True), write=lambda text: click.echo(text, nl=False))
+    document = await follow_job(client, job, voice)
     click.echo()
     require_success(document)

@@ -28,6 +28,6 @@ def service_command(name: str) -> click.Command:
         module = f"gridloom_{name}"
         if importlib.util.find_spec(module) is None:
             raise Problem(f"the {name} is not installed in {sys.prefix}", remedy=f"install the package gridloom-{name}")
-        os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - this is the point
+        os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell, on purpose
 
     return become

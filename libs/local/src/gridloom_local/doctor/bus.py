@@ -80,7 +80,7 @@ async def worker_findings(url: str, worker: str, token: str) -> list[Finding]:
             "NATS: a worker is shut in",
             not open_,
             details,
-            "do not let strangers' workers in: the auth callout is not at work",
+            "let no strangers' workers in: the auth callout fails",
         ),
         judge("NATS: a worker hears its own", own[0] not in refused, f"hears {own[0]}", "read the scheduler's log"),
     ]
