@@ -145,10 +145,12 @@ class Plan:
         }
 
     def _worker_settings(self) -> dict[str, str]:
-        settings = {"token": self.worker_token, "engine": self.engine, "spool": str(self.home.data / "worker")}
-        if self.engine == LLAMACPP:
-            settings |= {"model": self.model, "model_path": str(smollm2_file())}
-        return settings
+        return {
+            "token": self.worker_token,
+            "engine": self.engine,
+            "spool_dir": str(self.home.data / WORKER),
+            **({"models": self.model} if self.engine == SYNTHETIC else {}),
+        }
 
 
 def smollm2_file() -> Path:

@@ -17,7 +17,7 @@ from gridloom_local.facts import Facts, write_facts
 from gridloom_local.home import Home
 from gridloom_local.leftovers import end_all, find_ours, running_supervisor
 from gridloom_local.observation import already_running
-from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, Plan
+from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, Plan, smollm2_file
 from gridloom_local.ports import choose_ports, remember_ports, remembered_ports, require_free
 from gridloom_local.problems import Problem
 from gridloom_local.readiness import until
@@ -108,6 +108,8 @@ class Stack:
             await asyncio.to_thread(end_all, found)
 
     def _plan(self, port: int, engine: str) -> Plan:
+        if engine == LLAMACPP:
+            smollm2_file()
         secrets = load_or_create(self._home.secrets_file)
         ports = choose_ports(PORTS, remembered_ports(self._home.ports_file)) | {GATEWAY: port}
         remember_ports(self._home.ports_file, ports)

@@ -1,17 +1,60 @@
-"""The table of all commands."""
+"""The table of all commands. Each is imported when it is called: `gridloom gateway` must not pay for the doctor."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any, Final
+
 import click
 
-from gridloom_local.cli.accounts import accounts, keys
-from gridloom_local.cli.demo import demo
-from gridloom_local.cli.doctor import doctor
-from gridloom_local.cli.jobs import jobs, models
-from gridloom_local.cli.running import Commands
 from gridloom_local.cli.services import SERVICE_COMMANDS, service_command
-from gridloom_local.cli.stack import down, status, up
-from gridloom_local.cli.workers import workers
+from gridloom_local.problems import Problem
+
+COMMANDS: Final = {
+    "demo": ("demo", "Start everything, let a real language model answer over HTTP, stop everything."),
+    "up": ("stack", "Start the embedded stack: NATS, MongoDB, S3, the services and one worker."),
+    "down": ("stack", "Stop the embedded stack. Its data stays."),
+    "status": ("stack", "Show each process of the running stack."),
+    "doctor": ("doctor", "Check this machine, and the stack if one runs."),
+    "jobs": ("jobs", "Submit jobs and see what becomes of them."),
+    "models": ("jobs", "List the models that workers have offered."),
+    "accounts": ("accounts", "Who may use the grid."),
+    "keys": ("accounts", "The API keys of accounts."),
+    "workers": ("workers", "The machines that do the work."),
+}
+"""Name of each command, the module of this package that has it, and what it does in one line."""
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is called, and ends with a Problem's own words and exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Return all names, in the order of the help."""
+        return [*COMMANDS, *SERVICE_COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Return one command, importing its module."""
+        if cmd_name in SERVICE_COMMANDS:
+            return service_command(cmd_name)
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"gridloom_local.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+        with formatter.section("Services, each in the foreground"):
+            formatter.write_dl([(name, f"Run the {name}.") for name in SERVICE_COMMANDS])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was called."""
+        try:
+            return super().invoke(ctx)
+        except Problem as problem:
+            click.echo(problem.render(), err=True)
+            ctx.exit(problem.exit_code)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,9 +68,3 @@ def main() -> None:
     Exit codes: 0 done, 1 something failed, 2 wrong usage, 3 nothing runs there, 4 the gateway refused,
     5 the job did not succeed, 130 interrupted.
     """
-
-
-for _command in (demo, up, down, status, doctor, accounts, keys, workers, jobs, models):
-    main.add_command(_command)
-for _service in SERVICE_COMMANDS:
-    main.add_command(service_command(_service))

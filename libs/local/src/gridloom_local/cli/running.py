@@ -1,4 +1,4 @@
-"""How a command runs: its coroutine under signals, its problems as text and exit code, its gateway and key."""
+"""How a command runs: its coroutine under signals, its gateway and key."""
 
 from __future__ import annotations
 
@@ -13,23 +13,10 @@ import click
 from gridloom_local.client import Client, open_client
 from gridloom_local.facts import setting
 from gridloom_local.home import Home, locate_home
-from gridloom_local.problems import Problem
 
 T = TypeVar("T")
 
 _INTERRUPTED = 130
-
-
-class Commands(click.Group):
-    """A group that ends with a Problem's own words and exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was called."""
-        try:
-            return super().invoke(ctx)
-        except Problem as problem:
-            click.echo(problem.render(), err=True)
-            ctx.exit(problem.exit_code)
 
 
 def home() -> Home:
