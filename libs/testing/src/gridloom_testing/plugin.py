@@ -21,6 +21,7 @@ from gridloom_local.secrets import Secrets
 from gridloom_local.servers import MissingServerError
 from gridloom_testing.admission import admitting, worker_of
 from gridloom_testing.embedded import Embedded
+from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.holding import Holder
 from gridloom_testing.servers import Infra, MongoServer, NatsServer, S3Server
 
@@ -133,6 +134,21 @@ async def admission(nats_server: NatsServer) -> AsyncIterator[None]:
     async with Holder() as holder:
         await holder.open(admitting(nats_server))
         yield
+
+
+@pytest.fixture(scope="module")
+def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A grid with scheduler, gateway and one worker (synthetic engine), shared by the tests of a module."""
+    with open_grid(infra, mongo_server, tmp_path_factory.mktemp("grid")) as opened:
+        opened.start_all()
+        yield opened
+
+
+@pytest.fixture
+def own_grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A grid for one test alone, with nothing started yet."""
+    with open_grid(infra, mongo_server, tmp_path_factory.mktemp("grid")) as opened:
+        yield opened
 
 
 @contextmanager
