@@ -1,0 +1,81 @@
+"""The way to NATS: a worker waits for ever for a server that is not there, and not for one that refuses its token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from gridloom_contract.permissions import worker_inbox
+from gridloom_kit.bus import Bus, open_bus
+from gridloom_kit.client import Patience
+from gridloom_kit.log import get_logger, redact
+
+from .settings import Settings
+
+log = get_logger()
+
+_AT_ONCE = Patience(unreachable_seconds=-1.0, refused_seconds=-1.0)
+_PAUSE_SECONDS = 1.0
+_QUICK_SECONDS = 1.0
+"""A refusal that comes sooner was an answer; one that comes later means that nobody checks tokens at the moment."""
+_REFUSALS = 5
+
+
+class TokenRefused(Exception):
+    """The grid does not know this worker; the message says what to do."""
+
+
+class Interrupted(Exception):
+    """The worker was told to stop before it was connected."""
+
+
+@asynccontextmanager
+async def open_connection(settings: Settings, worker: str, stop: asyncio.Event) -> AsyncIterator[Bus]:
+    """Connect with the worker's token and inbox and yield the bus. Raises `TokenRefused` or `Interrupted`."""
+    async with AsyncExitStack() as stack:
+        refusals, bus = 0, None
+        while bus is None:
+            began = asyncio.get_running_loop().time()
+            try:
+                bus = await stack.enter_async_context(_connection(settings, worker))
+            except Exception as error:
+                took_seconds = asyncio.get_running_loop().time() - began
+                refusals += _tell(error, took_seconds, settings, worker)
+                if refusals >= _REFUSALS:
+                    raise TokenRefused(_advice(settings, worker)) from error
+                await _pause(stop)
+        log.info("worker.connected", worker=worker, nats=redact(settings.nats_url))
+        yield bus
+
+
+def _connection(settings: Settings, worker: str) -> AbstractAsyncContextManager[Bus]:
+    token = settings.token.strip()
+    return open_bus(settings, "worker", inbox_prefix=worker_inbox(worker), token=token, patience=_AT_ONCE)
+
+
+def _tell(error: Exception, took_seconds: float, settings: Settings, worker: str) -> int:
+    """Log why there is no connection; return 1 for a refusal, else 0."""
+    is_refused = "authorization" in str(error).lower()
+    if is_refused and took_seconds < _QUICK_SECONDS:
+        log.error("worker.token_refused", worker=worker)
+        return 1
+    why = "nobody checks worker tokens: is the scheduler running?" if is_refused else str(error) or type(error).__name__
+    log.warning("worker.waiting_for_nats", nats=redact(settings.nats_url), err=why)
+    return 0
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_PAUSE_SECONDS):
+            await stop.wait()
+    except TimeoutError:
+        return
+    raise Interrupted
+
+
+def _advice(settings: Settings, worker: str) -> str:
+    return (
+        f"the grid at {redact(settings.nats_url)} refuses the token of worker {worker}. It may have been revoked, "
+        "or belong to another grid. Check --nats, or ask an operator for a new token (gridloom workers add NAME)."
+    )

@@ -1,0 +1,1 @@
+"""What answers: an engine takes an order, streams text and says how it ended."""

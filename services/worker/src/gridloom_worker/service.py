@@ -1,0 +1,118 @@
+"""The wiring of the worker: which engine, which parts, one task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from gridloom_kit.bus import Bus
+from gridloom_kit.clock import SystemClock
+from gridloom_kit.service import Service, check, task
+
+from .attempts import Attempts
+from .catalogue import Catalogue
+from .connecting import open_connection
+from .engines.engine import Engine
+from .engines.llama_orders import LlamaOrders
+from .engines.llamacpp import DEFAULT_MODEL, open_llamacpp, packaged_model
+from .engines.openai_http import open_openai_http
+from .engines.synthetic import SyntheticPlan, open_synthetic
+from .handlers import Handlers
+from .life import LAST_REPORTS_SECONDS, Life, Parts
+from .presence import Card, Presence
+from .reports import BusDesk, Reports
+from .rules import worker_of
+from .runner import Runner
+from .settings import EngineName, Settings
+from .slots import Slots
+from .spool import Spool, open_spool
+from .streams import BusLine
+
+
+@asynccontextmanager
+async def build(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -> AsyncIterator[Service]:
+    """Yield the worker as a service. Raises `EngineError`, `TokenRefused`, `Interrupted` or OSError (the spool)."""
+    worker, session = worker_of(settings.token), token_hex(8)
+    async with AsyncExitStack() as stack:
+        spool = await stack.enter_async_context(
+            open_spool(Path(settings.spool_dir) / worker, is_synced=settings.spool_fsync)
+        )
+        engine = await stack.enter_async_context(ENGINES[settings.engine](settings))
+        bus = await stack.enter_async_context(open_connection(settings, worker, stop))
+        reports = Reports(worker, session, BusDesk(bus, worker), spool)
+        await stack.enter_async_context(reports.group)
+        parts = assemble(settings, session, (bus, engine, spool), reports)
+        grace_seconds = max(0.0, settings.stop_grace_seconds - LAST_REPORTS_SECONDS - 1.0)
+        yield Service(
+            "worker",
+            bus,
+            tasks=(task("life", Life(parts, grace_seconds, hurry).run),),
+            checks=(check("scheduler", _welcomed(parts)), check("engine", _offering(parts))),
+        )
+
+
+def assemble(settings: Settings, session: str, opened: tuple[Bus, Engine, Spool], reports: Reports) -> Parts:
+    """Put the parts of a worker together around what was opened."""
+    bus, engine, spool = opened
+    worker, slots = worker_of(settings.token), Slots(settings.slots)
+    runner = Runner(engine, reports, BusLine(bus, worker), SystemClock())
+    catalogue = Catalogue(engine, settings.discovery_seconds)
+    presence = Presence(bus, worker, Card(worker, session, engine.name, slots, catalogue))
+    catalogue.on_change = presence.introduce
+    attempts = Attempts(slots, runner, reports, catalogue)
+    handlers = Handlers(worker, slots, attempts, catalogue, presence)
+    return Parts(worker, bus, slots, spool, runner, attempts, catalogue, presence, handlers)
+
+
+def _open_http(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+    return open_openai_http(settings.url, settings.api_key, settings.models)
+
+
+def _open_llamacpp(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+    path = Path(settings.model) if settings.model else packaged_model()
+    own_name = path.stem if settings.model else DEFAULT_MODEL
+    return open_llamacpp(
+        LlamaOrders(
+            path=str(path),
+            alias=settings.models[0] if settings.models else own_name,
+            slots=settings.slots,
+            context_tokens=settings.context_tokens,
+            threads=settings.threads,
+            api_key=token_hex(16),
+        )
+    )
+
+
+def _open_synthetic(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+    plan = SyntheticPlan(
+        tokens=settings.synthetic_tokens,
+        tokens_per_second=settings.synthetic_tokens_per_second,
+        first_token_seconds=settings.synthetic_first_token_seconds,
+    )
+    return open_synthetic(settings.models or ("synthetic",), plan)
+
+
+ENGINES: dict[EngineName, Callable[[Settings], AbstractAsyncContextManager[Engine]]] = {
+    "openai_http": _open_http,
+    "llamacpp": _open_llamacpp,
+    "synthetic": _open_synthetic,
+}
+
+
+def _welcomed(parts: Parts) -> Callable[[], Awaitable[None]]:
+    async def probe() -> None:
+        if not parts.presence.welcomed.is_set():
+            raise ConnectionError("no scheduler has welcomed this worker yet")
+
+    return probe
+
+
+def _offering(parts: Parts) -> Callable[[], Awaitable[None]]:
+    async def probe() -> None:
+        if not parts.catalogue.offers:
+            raise ConnectionError("the engine offers no model")
+
+    return probe
