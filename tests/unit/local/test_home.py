@@ -30,7 +30,7 @@ def test_folders_are_made_for_their_owner_only(tmp_path: Path) -> None:
 
 
 def test_the_socket_lies_in_a_home_that_is_not_deep() -> None:
-    assert Home(Path("/tmp/grid")).socket == Path("/tmp/grid/supervisor.sock")
+    assert Home(Path("/grid")).socket == Path("/grid/supervisor.sock")
 
 
 def test_a_deep_home_has_its_socket_on_a_short_path_of_its_own(tmp_path: Path) -> None:

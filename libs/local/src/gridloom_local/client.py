@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -14,7 +15,8 @@ from gridloom_local.sse import Event, SseParser
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=5)
 _STREAM_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=5, sock_read=60)
-_RECONNECTS: Final = 5
+_RECONNECTS: Final = 6
+_RECONNECT_SECONDS: Final = 0.2
 
 
 class Client:
@@ -45,18 +47,20 @@ class Client:
 
     async def follow(self, job: str) -> AsyncIterator[Event]:
         """Yield the events of a job's stream until `done`, reconnecting where the line breaks. Raises Problem."""
-        last_id = ""
-        for _ in range(_RECONNECTS):
+        last_id, broken = "", 0
+        while broken < _RECONNECTS:
             try:
                 async for event in self._stream(job, last_id):
-                    last_id = event.id or last_id
+                    last_id, broken = event.id or last_id, 0
                     yield event
                     if event.name == "done":
                         return
             except (aiohttp.ClientError, TimeoutError) as error:
-                if not last_id:
+                if broken == _RECONNECTS - 1:
                     raise self._unreachable(error) from error
-        raise Problem(f"the stream of job {job} broke {_RECONNECTS} times", remedy=f"gridloom jobs show {job}")
+            await asyncio.sleep(_RECONNECT_SECONDS * 2**broken)
+            broken += 1
+        raise Problem(f"the stream of job {job} keeps ending before the job", remedy=f"gridloom jobs show {job}")
 
     async def _stream(self, job: str, last_id: str) -> AsyncIterator[Event]:
         path = f"/api/v1/jobs/{job}/stream"
