@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, Final
 
 import aiohttp
@@ -15,6 +16,7 @@ from gridloom_local.sse import Event, SseParser
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=5)
 _STREAM_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=5, sock_read=60)
+_PER_PAGE: Final = 500
 _RECONNECTS: Final = 6
 _RECONNECT_SECONDS: Final = 0.2
 
@@ -44,6 +46,16 @@ class Client:
         if answer.status >= 400:
             raise refusal(method, path, answer.status, content)
         return msgspec.json.decode(content) if content else None
+
+    async def every(self, path: str, name: str) -> list[dict[str, Any]]:
+        """Return the entries called `name` of every page of a listing of the admin API. Raises Problem."""
+        entries: list[dict[str, Any]] = []
+        for number in count(1):
+            page = await self.call("GET", path, query={"page": str(number), "per_page": str(_PER_PAGE)})
+            entries += page[name]
+            if number >= page["total_pages"]:
+                break
+        return entries
 
     async def follow(self, job: str) -> AsyncIterator[Event]:
         """Yield the events of a job's stream until `done`, reconnecting where the line breaks. Raises Problem."""

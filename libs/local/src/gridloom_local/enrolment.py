@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -42,13 +41,8 @@ async def ensure_keys(admin: Client, tenant: Client, keys: Keys) -> Keys:
         keys = msgspec.structs.replace(keys, api_key=await _new_api_key(admin))
     if not keys.worker or keys.worker not in await _enrolled(admin):
         enrolled = await admin.call("POST", "/admin/v1/workers", {"name": _WORKER})
-        keys = msgspec.structs.replace(keys, worker=worker_of(enrolled), worker_token=enrolled["token"])
+        keys = msgspec.structs.replace(keys, worker=enrolled["worker"], worker_token=enrolled["token"])
     return keys
-
-
-def worker_of(entry: dict[str, Any]) -> str:
-    """Return the worker's id from an entry of the admin API."""
-    return str(entry["worker"])
 
 
 async def _is_known(tenant: Client) -> bool:
@@ -66,5 +60,5 @@ async def _new_api_key(admin: Client) -> str:
 
 
 async def _enrolled(admin: Client) -> set[str]:
-    answer = await admin.call("GET", "/admin/v1/workers")
-    return {worker_of(entry) for entry in answer["workers"] if entry["state"] != "revoked"}
+    entries = await admin.every("/admin/v1/workers", "workers")
+    return {str(entry["worker"]) for entry in entries if entry["state"] != "revoked"}

@@ -29,9 +29,9 @@ def create_account(name: str, as_json: bool) -> None:
 @json_option
 def list_accounts(as_json: bool) -> None:
     """List all accounts."""
-    answer = ask_as_admin(lambda admin: admin.call("GET", "/admin/v1/accounts"))
+    entries = ask_as_admin(lambda admin: admin.every("/admin/v1/accounts", "accounts"))
     columns = {"account": "id", "name": "name", "created": "created_at", "disabled": "disabled_at"}
-    _list(answer, "accounts", columns, as_json)
+    _list(entries, columns, as_json)
 
 
 @accounts.command("disable")
@@ -62,9 +62,9 @@ def create_key(account: str, name: str, as_json: bool) -> None:
 @json_option
 def list_keys(account: str, as_json: bool) -> None:
     """List the keys of an account, without the keys themselves."""
-    answer = ask_as_admin(lambda admin: admin.call("GET", f"/admin/v1/accounts/{account}/keys"))
+    entries = ask_as_admin(lambda admin: admin.every(f"/admin/v1/accounts/{account}/keys", "keys"))
     columns = {"key id": "kid", "name": "name", "created": "created_at", "last used": "last_used_at"}
-    _list(answer, "keys", columns | {"expires": "expires_at", "revoked": "revoked_at"}, as_json)
+    _list(entries, columns | {"expires": "expires_at", "revoked": "revoked_at"}, as_json)
 
 
 @keys.command("rotate")
@@ -87,6 +87,5 @@ def _show(entry: dict[str, Any], as_json: bool) -> None:
     print_json(entry) if as_json else print_fields(entry)
 
 
-def _list(answer: Any, name: str, columns: dict[str, str], as_json: bool) -> None:
-    entries = answer[name] if isinstance(answer, dict) else answer
+def _list(entries: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -> None:
     print_json(entries) if as_json else print_rows(columns, entries)

@@ -44,8 +44,7 @@ def enrol(name: str, account: str | None, serves: tuple[str, ...], as_json: bool
 @json_option
 def list_workers(as_json: bool) -> None:
     """List all workers that were ever enrolled."""
-    answer = ask_as_admin(lambda admin: admin.call("GET", "/admin/v1/workers"))
-    entries = answer["workers"]
+    entries = ask_as_admin(lambda admin: admin.every("/admin/v1/workers", "workers"))
     if as_json:
         print_json(entries)
         return

@@ -1,0 +1,45 @@
+"""The demo: one command, a real language model answers through the whole grid, and nothing is left running."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.stack_commands import Command
+
+from gridloom_local.demo import demo_home
+from gridloom_local.home import Home
+from gridloom_local.leftovers import end_all, find_ours
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    command = Command(Home(tmp_path))
+    yield command
+    end_all(find_ours(demo_home(command.home).folder))
+
+
+def parts_of(story: str) -> list[str]:
+    return [step for step in ("accepted", "assigned", "started", "finished") if step in story]
+
+
+@pytest.mark.slow
+def test_the_demo_answers_with_a_real_model_and_tells_the_jobs_story(command: Command) -> None:
+    said = command.succeed("demo", "--prompt", "Name three colours.")
+
+    answer, _, story = said.partition("What happened to the job")
+    assert "smollm2:135m" in answer
+    assert parts_of(story) == ["accepted", "assigned", "started", "finished"]
+    assert "tokens/s" in story
+    assert find_ours(demo_home(command.home).folder) == []
+
+
+@pytest.mark.slow
+def test_the_demo_takes_another_port_if_its_own_is_taken(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", command.port)):
+        said = command.succeed("demo", "--engine", "synthetic")
+
+    assert f"port {command.port} is taken" in said
+    assert len(parts_of(said)) == 4
