@@ -50,6 +50,11 @@ def messages() -> dict[str, type[Message]]:
     return dict(sorted(found.items()))
 
 
+def tags_of(channel: Channel) -> list[str]:
+    """Return the tags of what is said on a channel: its message, and the answer if there is one."""
+    return [tag_of(message) for message in _messages_of(channel)]
+
+
 def json_schemas() -> dict[str, JsonObject]:
     """Return one self-contained JSON Schema per message by tag, and `fault`: how a request is refused."""
     types: dict[str, Any] = {**messages(), FAULT_NAME: Fault}
