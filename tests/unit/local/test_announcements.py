@@ -8,14 +8,14 @@ import pytest
 
 from gridloom_local.announcements import Announcer, LogFollower
 
-LOGS = Path("/home/logs")
+LOGS = Path("/x/logs")
 DEATH = "2026-01-02 03:04:05,678 WARN exited: scheduler (terminated by SIGKILL; not expected)"
 SPAWN = "2026-01-02 03:04:06,678 INFO spawned: 'scheduler' with pid 4711"
 
 
 def test_a_death_is_announced_with_its_cause_and_its_log() -> None:
     assert Announcer(LOGS).read([DEATH]) == [
-        "scheduler died (terminated by SIGKILL) and will be started again; its log is /home/logs/scheduler.log"
+        "scheduler died (terminated by SIGKILL) and will be started again; its log is /x/logs/scheduler.log"
     ]
 
 

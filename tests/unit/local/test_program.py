@@ -32,10 +32,10 @@ def test_a_script_carries_any_value_and_argument_unchanged(value: str) -> None:
 def test_a_program_becomes_a_section_that_runs_its_script() -> None:
     config = configparser.RawConfigParser()
 
-    config.read_string(render_config({}, {Path("/home/run/nats.sh"): a_program(stop_seconds=7, starts_alone=True)}))
+    config.read_string(render_config({}, {Path("/x/run/nats.sh"): a_program(stop_seconds=7, starts_alone=True)}))
 
     section = config["program:nats"]
-    assert section["command"] == "/bin/sh /home/run/nats.sh"
+    assert section["command"] == "/bin/sh /x/run/nats.sh"
     assert section["autorestart"] == "true"
     assert section["autostart"] == "true"
     assert section["stopwaitsecs"] == "7"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final
 
 from pymongo import MongoClient
 
+from gridloom_kit.clock import SystemClock
 from gridloom_local.doctor.findings import Finding, judge, ok, warn
 
 _SKEW_SECONDS: Final = 1.0
@@ -29,7 +30,7 @@ def _examine(url: str) -> list[Finding]:
 
 
 def _clock(hello: dict[str, Any]) -> Finding:
-    skew = abs((datetime.now(UTC).replace(tzinfo=None) - hello["localTime"]).total_seconds())
+    skew = abs((SystemClock().now() - hello["localTime"].replace(tzinfo=UTC)).total_seconds())
     remedy = "set both clocks by NTP: deadlines are counted in the database's time"
     details = f"{skew * 1000:.0f} ms between this machine and MongoDB"
     return ok("clock", details) if skew < _SKEW_SECONDS else warn("clock", details, remedy)
