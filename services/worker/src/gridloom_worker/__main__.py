@@ -1,7 +1,16 @@
-"""`python -m gridloom_worker` is `gridloom-worker`."""
+"""Where `gridloom-worker` and `python -m gridloom_worker` begin."""
 
 from __future__ import annotations
 
-from .cli import main
+import os
 
-main()
+from .cli import command
+
+
+def main() -> None:
+    """Run the command in this process's environment."""
+    command(obj=os.environ)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import click
@@ -92,14 +91,16 @@ def _default(field: FieldInfo) -> str:
 
 @click.command("gridloom-worker", epilog=EXAMPLES, context_settings={"max_content_width": 100})
 @click.version_option(version_of(_NAME))
+@click.pass_obj
 @_with_options
-def main(**given: str | None) -> None:
+def command(environ: Mapping[str, str], **given: str | None) -> None:
     """Run jobs of a Gridloom grid on an engine of yours.
 
     A worker needs to reach the grid's NATS server, and nothing needs to reach the worker. SIGTERM lets running jobs
     finish; a second one does not.
     """
-    settings = _settings({environment_name(_NAME, field): value for field, value in given.items() if value is not None})
+    chosen = {environment_name(_NAME, field): value for field, value in given.items() if value is not None}
+    settings = _settings({**environ, **chosen})
     try:
         uvloop.run(_live(settings))
     except Interrupted:
@@ -111,11 +112,10 @@ def main(**given: str | None) -> None:
         sys.exit(1)
 
 
-def _settings(given: dict[str, str]) -> Settings:
-    """Read the options and the environment; exits 2 and names everything that is wrong."""
-    environ = {**os.environ, **given}
-    own = environment_name(_NAME, "spool_dir")
-    environ[own] = environ.get(own) or str(state_directory(environ))
+def _settings(environ: dict[str, str]) -> Settings:
+    """Read the settings; exits 2 and names everything that is wrong."""
+    spool = environment_name(_NAME, "spool_dir")
+    environ[spool] = environ.get(spool) or str(state_directory(environ))
     try:
         settings = load(Settings, _NAME, environ)
         worker_of(settings.token)

@@ -7,11 +7,10 @@ ends the grace); break off the rest as retryable; report; fall silent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gridloom_contract import subjects
-from gridloom_contract.streams import WORK_STREAMS
+from gridloom_contract.streams import LANES, WORK_STREAMS
 from gridloom_contract.work import StopWork, WorkerControl, WorkOrder
 from gridloom_kit.bus import Bus
 from gridloom_kit.consume import Puller
@@ -71,7 +70,7 @@ class Life:
                     parts.presence.say_hellos(),
                     parts.presence.beat_on(),
                     parts.catalogue.keep_looking(),
-                    *(puller.run(stop_pulling) for puller in self._pullers()),
+                    *(self._pull(lane, stop_pulling) for lane in LANES),
                 )
             ]
             await stop.wait()
@@ -92,18 +91,16 @@ class Life:
         await parts.bus.subscribe(subjects.stop(parts.worker), StopWork, on_stop)
         await parts.bus.subscribe(subjects.control(parts.worker), WorkerControl, on_control)
 
-    def _pullers(self) -> list[Puller[WorkOrder]]:
+    async def _pull(self, lane: str, stop: asyncio.Event) -> None:
+        """Take the orders of one lane. Before the first welcome there is no consumer to pull from."""
         parts = self._parts
-        return [
-            Puller(parts.bus, (stream, parts.worker), WorkOrder, self._taker(lane), parts.slots.count + 1)
-            for lane, stream in WORK_STREAMS.items()
-        ]
+        await parts.presence.welcomed.wait()
 
-    def _taker(self, lane: str) -> Callable[[WorkOrder, str], Awaitable[None]]:
         async def take(order: WorkOrder, _subject: str) -> None:
-            await self._parts.handlers.on_order(lane, order)
+            await parts.handlers.on_order(lane, order)
 
-        return take
+        consumer = (WORK_STREAMS[lane], parts.worker)
+        await Puller(parts.bus, consumer, WorkOrder, take, parts.slots.count + 1).run(stop)
 
     async def _on_reconnect(self) -> None:
         self._parts.presence.introduce()

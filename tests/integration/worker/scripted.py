@@ -1,0 +1,155 @@
+"""A scheduler that does what the test says: on the real bus, with the real scheduler's rights, and without a database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from gridloom_contract import registry, subjects
+from gridloom_contract.streams import STREAMS, WORK_STREAMS
+from gridloom_contract.work import (
+    ReportReceipt,
+    ResultReport,
+    StartReport,
+    StopWork,
+    TokenChunk,
+    Verdict,
+    Welcome,
+    WorkerControl,
+    WorkerHeartbeat,
+    WorkerHello,
+    WorkOrder,
+    WorkReport,
+)
+from gridloom_kit.bus import Bus
+from gridloom_kit.consume import ensure_consumer
+from gridloom_kit.jetstream import Outgoing
+from gridloom_kit.streams import ensure_streams
+from gridloom_kit.wire import Headers, Subscription
+
+T = TypeVar("T")
+HEARTBEAT_SECONDS = 0.1
+_ACK_WAIT_NANOSECONDS = 10_000_000_000
+
+
+class Log(list[T]):
+    """Everything that came, in order; `until` waits for what a test is about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Condition()
+
+    async def add(self, item: T) -> None:
+        """Note one more."""
+        async with self._news:
+            self.append(item)
+            self._news.notify_all()
+
+    async def until(self, holds: Callable[[T], bool], within_seconds: float = 10.0) -> T:
+        """Return the first, old or new, for which `holds`."""
+        async with asyncio.timeout(within_seconds), self._news:
+            await self._news.wait_for(lambda: any(map(holds, self)))
+        return next(item for item in self if holds(item))
+
+    async def next(self, holds: Callable[[T], bool], within_seconds: float = 10.0) -> T:
+        """Return the first that comes from now on for which `holds`."""
+        seen = len(self)
+        async with asyncio.timeout(within_seconds), self._news:
+            await self._news.wait_for(lambda: any(map(holds, self[seen:])))
+        return next(item for item in self[seen:] if holds(item))
+
+
+class ScriptedScheduler:
+    """Welcomes workers, gives them orders and takes their reports. `verdict` may be replaced by a test."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.hellos: Log[WorkerHello] = Log()
+        self.heartbeats: Log[WorkerHeartbeat] = Log()
+        self.started: Log[StartReport] = Log()
+        self.results: Log[ResultReport] = Log()
+        self.chunks: Log[TokenChunk] = Log()
+        self.verdict: Callable[[StartReport | ResultReport], Verdict] = lambda _: Verdict.RECORDED
+        self._answers: list[Subscription] = []
+
+    async def arrive(self) -> None:
+        """Be there for workers."""
+        await ensure_streams(self.bus, STREAMS)
+        self._answers = [
+            await self.bus.answer(registry.HELLO, self._on_hello),
+            await self.bus.answer(registry.REPORT, self._on_report),
+        ]
+        await self.bus.subscribe(registry.HEARTBEAT.subject, WorkerHeartbeat, self._on_heartbeat)
+        await self.bus.flush()
+
+    async def leave(self) -> None:
+        """Be away: hellos and reports find nobody."""
+        for answer in self._answers:
+            await answer.close()
+        self._answers = []
+        await self.bus.flush()
+
+    async def give(self, order: WorkOrder, lane: str = "normal") -> WorkOrder:
+        """Send an order to its worker and return it."""
+        subject = subjects.work(lane, order.model, order.worker, order.job)
+        assert await self.bus.publish_many([Outgoing(subject=subject, message=order, message_id=f"{order.job}:{order.attempt}")]) == [True]
+        return order
+
+    async def stop(self, order: WorkOrder) -> None:
+        """Tell the worker to stop an attempt."""
+        stop = StopWork(job=order.job, attempt=order.attempt, reason="user")
+        await self.bus.publish(subjects.stop(order.worker), stop)
+
+    async def control(self, worker: str, order: str) -> None:
+        """Tell the worker to drain, resume or say hello."""
+        await self.bus.publish(subjects.control(worker), WorkerControl(order=order))
+
+    async def _on_hello(self, hello: WorkerHello, _subject: str) -> Welcome:
+        for lane, stream in WORK_STREAMS.items():
+            filters = [subjects.work_of_model(lane, offer.model, hello.worker) for offer in hello.offers]
+            if filters:
+                await ensure_consumer(self.bus, stream, hello.worker, filters, ack_wait=_ACK_WAIT_NANOSECONDS)
+        await self.hellos.add(hello)
+        return Welcome(heartbeat_seconds=HEARTBEAT_SECONDS, lease_seconds=5.0)
+
+    async def _on_heartbeat(self, heartbeat: WorkerHeartbeat, _subject: str, _headers: Headers) -> None:
+        await self.heartbeats.add(heartbeat)
+
+    async def _on_report(self, report: WorkReport, _subject: str) -> ReportReceipt:
+        for start in report.started:
+            await self.started.add(start)
+        for result in report.results:
+            await self.results.add(result)
+        return ReportReceipt(
+            started=tuple(map(self.verdict, report.started)), results=tuple(map(self.verdict, report.results))
+        )
+
+
+@asynccontextmanager
+async def listening(bus: Bus, job: str) -> AsyncIterator[Log[TokenChunk]]:
+    """Yield the chunks of a job as they come to a follower; `bus` is the gateway's."""
+    chunks: Log[TokenChunk] = Log()
+
+    async def note(chunk: TokenChunk, _subject: str, _headers: Headers) -> None:
+        await chunks.add(chunk)
+
+    subscription = await bus.subscribe(subjects.live(job), TokenChunk, note)
+    await bus.flush()
+    try:
+        yield chunks
+    finally:
+        await subscription.close()
+
+
+def text_of(chunks: list[TokenChunk]) -> str:
+    """Return the text that contiguous chunks make up, as a follower reads it. Raises AssertionError at a gap."""
+    text = ""
+    for chunk in chunks:
+        assert chunk.offset <= len(text), f"a gap before {chunk.offset}"
+        text = text[: chunk.offset] + chunk.text + text[chunk.offset + len(chunk.text) :]
+    return text
+
+
+Give = Callable[..., Awaitable[WorkOrder]]
