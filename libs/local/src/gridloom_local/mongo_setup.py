@@ -23,6 +23,8 @@ DATABASE: Final = "gridloom"
 ADMIN: Final = "admin"
 
 _RETRY_SECONDS: Final = 0.02
+_AT_ONCE: Final = {"w": "majority", "j": True}
+"""Without `j` mongod waits for its journal's timer, up to 100 ms."""
 _ALREADY_INITIATED: Final = 23
 _ROLE_EXISTS: Final = 51002
 _USER_EXISTS: Final = 51003
@@ -73,9 +75,9 @@ def admit_services(admin: Client, database: str, passwords: Mapping[str, str]) -
 def forget_database(admin: Client, database: str) -> None:
     """Remove a database with its users and roles."""
     target = admin[database]
-    target.command("dropAllUsersFromDatabase")
-    target.command("dropAllRolesFromDatabase")
-    target.command("dropDatabase")
+    target.command("dropAllUsersFromDatabase", writeConcern=_AT_ONCE)
+    target.command("dropAllRolesFromDatabase", writeConcern=_AT_ONCE)
+    target.command("dropDatabase", writeConcern=_AT_ONCE)
 
 
 def _direct(port: int, password: str | None = None) -> Client:

@@ -38,7 +38,7 @@ def worker_of(token: str) -> str:
 async def admitting(server: NatsServer) -> AsyncIterator[None]:
     """Answer the auth callouts of `server` for as long as the block runs."""
     issuer = nkeys.from_seed(server.secrets.callout_seed.encode())
-    connection = await nats.connect(**server.login_of(CALLOUT_USER))
+    connection = await nats.connect(server.url, **server.login_of(CALLOUT_USER))
 
     async def on_callout(message: Msg) -> None:
         await message.respond(_answer(issuer, message.data))

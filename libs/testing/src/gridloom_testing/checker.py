@@ -146,7 +146,7 @@ async def _unsettled(database: Database, jobs: list[str]) -> str:
 
 async def _published_facts(nats_server: NatsServer) -> list[Fact]:
     """Read the whole EVENTS stream with an administrator's rights."""
-    connection = await nats.connect(**nats_server.login_of("admin"))
+    connection = await nats.connect(nats_server.url, **nats_server.login_of("admin"))
     try:
         context = connection.jetstream()
         info = await context.stream_info(EVENTS)

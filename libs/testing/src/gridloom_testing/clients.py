@@ -1,4 +1,4 @@
-"""Clients for the outside of a grid: a well-behaved one of the native API, and a worker that tries what it may not."""
+"""Clients of a grid: a well-behaved one of the native API, and one of the bus that tries what it may not."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
-import nats
 from nats.aio.client import Client as NatsClient
 from nats.errors import Error as NatsError
 
 from gridloom_contract.permissions import worker_inbox
 from gridloom_local.sse import Event, SseParser
 from gridloom_testing.admission import worker_of
+from gridloom_testing.servers import NatsServer
 
 JOBS = "/api/v1/jobs"
 ENDED = frozenset({"completed", "failed"})
@@ -110,12 +110,11 @@ class ApiClient:
         return list(answer.body["events"])
 
 
-class HostileWorker:
-    """A worker's connection in an attacker's hands. Each `may_…` tries on the wire and says whether it went through."""
+class Probe:
+    """A NATS connection that tries on the wire what it may do. Each `may_…` says whether the server let it through."""
 
-    def __init__(self, client: NatsClient, worker: str, refusals: asyncio.Queue[str]) -> None:
+    def __init__(self, client: NatsClient, refusals: asyncio.Queue[str]) -> None:
         self.client = client
-        self.worker = worker
         self._refusals = refusals
 
     async def may_publish(self, subject: str, payload: bytes = b"{}", reply: str = "") -> bool:
@@ -132,7 +131,11 @@ class HostileWorker:
         return not refused
 
     async def _is_refused(self, subject: str) -> bool:
-        """The server answers in order, so once the flush is back, a refusal has been read."""
+        """The server answers in order, so once a flush is back, a refusal has been read.
+
+        The first flush may overtake what still waits in nats-py's buffer; the second comes after it.
+        """
+        await self.client.flush()
         await self.client.flush()
         found = False
         while not self._refusals.empty():
@@ -141,25 +144,27 @@ class HostileWorker:
 
 
 @asynccontextmanager
-async def hostile_worker(nats_url: str, token: str) -> AsyncIterator[HostileWorker]:
-    """Connect with a worker's token, by its own inbox prefix. Raises `nats.errors.Error` if it is not admitted."""
+async def open_probe(nats_server: NatsServer, **login: Any) -> AsyncIterator[Probe]:
+    """Connect with a `login` as for `nats.connect`. Raises `nats.errors.Error` if it is not admitted."""
     refusals: asyncio.Queue[str] = asyncio.Queue()
 
     async def on_error(error: Exception) -> None:
         refusals.put_nowait(str(error))
 
-    worker = worker_of(token)
-    client = await nats.connect(
-        nats_url,
-        token=token,
-        inbox_prefix=worker_inbox(worker),
-        error_cb=on_error,
-        allow_reconnect=False,
-        connect_timeout=5,
-    )
+    options: dict[str, Any] = {"allow_reconnect": False, "connect_timeout": 5, "error_cb": on_error} | login
+    client = NatsClient()
     try:
+        await client.connect(nats_server.url, **options)
         if not client.is_connected:
-            raise NatsError("nats: the worker was not admitted")
-        yield HostileWorker(client, worker, refusals)
+            raise NatsError("nats: not admitted")
+        yield Probe(client, refusals)
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def hostile_worker(nats_server: NatsServer, token: str) -> AsyncIterator[Probe]:
+    """Connect with a worker's token, for an attacker who has stolen it or is that worker."""
+    inbox = worker_inbox(worker_of(token)).encode()
+    async with open_probe(nats_server, token=token, inbox_prefix=inbox) as probe:
+        yield probe

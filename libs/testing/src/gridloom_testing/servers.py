@@ -67,8 +67,8 @@ class NatsServer(Breakable):
         return ServiceSettings(nats_url=self.url, nats_user=user, nats_password=self.secrets.nats_passwords[user])
 
     def login_of(self, user: str) -> dict[str, Any]:
-        """Return the same for `nats.connect(**…)`."""
-        return {"servers": [self.url], "user": user, "password": self.secrets.nats_passwords[user]}
+        """Return the same for `nats.connect(url, **…)`."""
+        return {"user": user, "password": self.secrets.nats_passwords[user]}
 
     async def monitor(self, page: str) -> Any:
         """Return a monitoring page (`varz`, `jsz`, `connz`) decoded."""
