@@ -1,0 +1,133 @@
+"""Everything a dialect may ask for on behalf of an account. A verb returns what the grid says or raises `FaultError`.
+
+A job of another account and a job that never was look exactly alike here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+from gridloom_contract.base import Message
+from gridloom_contract.fault import FaultCode, FaultError
+from gridloom_contract.fleet import ListModels, ModelEntry, ModelList
+from gridloom_contract.jobs import (
+    Acceptance,
+    CancelAllJobs,
+    CancelJob,
+    GetJob,
+    GetTimeline,
+    Job,
+    JobPage,
+    JobsCanceled,
+    ListJobs,
+    ReprioritiseJob,
+    RetryJob,
+    Submission,
+    Timeline,
+)
+from gridloom_contract.registry import (
+    CANCEL_ALL_JOBS,
+    CANCEL_JOB,
+    GET_JOB,
+    GET_TIMELINE,
+    LIST_JOBS,
+    LIST_MODELS,
+    REPRIORITISE_JOB,
+    RETRY_JOB,
+    Channel,
+)
+from gridloom_domain.errors import NotFound
+from gridloom_gateway.follow import Follower
+from gridloom_gateway.followers import Followers
+from gridloom_gateway.intake import Intake
+from gridloom_gateway.updates import Position
+from gridloom_kit.bus import Bus
+
+R = TypeVar("R", bound=Message)
+
+
+def no_such_job() -> NotFound:
+    """Return the one error for a job that is unknown, another account's, or named in a form that is no id."""
+    return NotFound("there is no such job")
+
+
+class Questions:
+    """Asks the scheduler, one verb a question."""
+
+    def __init__(self, bus: Bus, timeout_seconds: float) -> None:
+        self._bus = bus
+        self._timeout_seconds = timeout_seconds
+
+    async def get(self, account: str, job: str) -> Job:
+        """Return the job. Raises `NotFound`."""
+        return await self.about_job(GET_JOB, GetJob(job=job, account=account), Job)
+
+    async def about_job(self, channel: Channel, question: Message, answer: type[R]) -> R:
+        """Ask about one job; whatever the scheduler calls missing becomes the one `NotFound`."""
+        try:
+            return await self.ask(channel, question, answer)
+        except FaultError as error:
+            if error.fault.code is FaultCode.NOT_FOUND:
+                raise no_such_job() from None
+            raise
+
+    async def ask(self, channel: Channel, question: Message, _answer: type[R]) -> R:
+        """Return the answer. Raises the scheduler's `FaultError`, or `unavailable`."""
+        answer: Any = await self._bus.request(channel, question, timeout_seconds=self._timeout_seconds)
+        return answer  # type: ignore[no-any-return]
+
+
+class Desk:
+    """The verbs. `mint` makes job ids: the sender of a job names it, so that sending it twice makes one job."""
+
+    def __init__(self, questions: Questions, intake: Intake, followers: Followers, mint: Callable[[], str]) -> None:
+        self._questions = questions
+        self._intake = intake
+        self._followers = followers
+        self.mint = mint
+
+    async def submit(self, submission: Submission) -> Acceptance:
+        """Take a job in: once this returns it will not be lost. Raises what `Intake.submit` does."""
+        return await self._intake.submit(submission)
+
+    async def get(self, account: str, job: str) -> Job:
+        """Return the job. Raises `NotFound`."""
+        return await self._questions.get(account, job)
+
+    async def list(self, wanted: ListJobs) -> JobPage:
+        """Return one page of an account's jobs."""
+        return await self._questions.ask(LIST_JOBS, wanted, JobPage)
+
+    async def cancel(self, account: str, job: str, *, waiting_only: bool) -> Job:
+        """Cancel the job and return it. Raises `NotFound`, or `Conflict` if it is past canceling."""
+        order = CancelJob(job=job, account=account, waiting_only=waiting_only)
+        return await self._questions.about_job(CANCEL_JOB, order, Job)
+
+    async def cancel_all(self, account: str) -> int:
+        """Cancel all waiting jobs of the account and return how many there were."""
+        canceled = await self._questions.ask(CANCEL_ALL_JOBS, CancelAllJobs(account=account), JobsCanceled)
+        return canceled.count
+
+    async def retry(self, account: str, job: str) -> Job:
+        """Run an ended job again and return it. Raises `NotFound`, or `Conflict` unless it failed or was canceled."""
+        return await self._questions.about_job(RETRY_JOB, RetryJob(job=job, account=account), Job)
+
+    async def reprioritise(self, account: str, job: str, delta: int) -> Job:
+        """Add to the priority of a waiting job; return it. Raises `NotFound`, or `Conflict` once it does not wait."""
+        order = ReprioritiseJob(job=job, account=account, delta=delta)
+        return await self._questions.about_job(REPRIORITISE_JOB, order, Job)
+
+    async def timeline(self, account: str, job: str) -> Timeline:
+        """Return everything that happened to the job. Raises `NotFound`."""
+        return await self._questions.about_job(GET_TIMELINE, GetTimeline(job=job, account=account), Timeline)
+
+    async def models(self, account: str, *, online_only: bool) -> tuple[ModelEntry, ...]:
+        """Return the models this account may use, by name."""
+        question = ListModels(account=account, online_only=online_only)
+        return (await self._questions.ask(LIST_MODELS, question, ModelList)).models
+
+    def follow(self, account: str, job: str, start: Position | None) -> AbstractAsyncContextManager[Follower]:
+        """Follow the job from where a reader is. Entering raises `NotFound`; leaving ends the subscriptions."""
+        return self._followers.follow(account, job, start)

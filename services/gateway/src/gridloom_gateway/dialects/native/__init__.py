@@ -1,0 +1,1 @@
+"""S0, the native API: /api/v1 (API.md §1.1)."""

@@ -1,0 +1,84 @@
+"""/openapi.json and /docs: the description of what is served, and a page to try it, with nothing from elsewhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import swagger_ui_bundle  # type: ignore[import-untyped]
+from aiohttp import hdrs, web
+
+from gridloom_contract.fault import FaultCode
+from gridloom_domain.errors import NotFound
+from gridloom_gateway.people import Caller
+from gridloom_gateway.route import JSON, Audience, Dialect, Render, Route
+
+_HTML: Final = "text/html"
+_SCRIPT: Final = "text/javascript"
+_STYLE: Final = "text/css"
+_BUNDLED: Final = {"swagger-ui-bundle.js": _SCRIPT, "swagger-ui.css": _STYLE, "favicon-32x32.png": "image/png"}
+_OURS: Final = {"page.js": _SCRIPT, "page.css": _STYLE}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Docs:
+    """`document` is the OpenAPI description, encoded once when everything is known."""
+
+    def __init__(self) -> None:
+        self.document = b"{}"
+        bundle = Path(str(swagger_ui_bundle.swagger_ui_path))
+        ours = files(__package__) / "docs_page"
+        self._assets = {name: ((bundle / name).read_bytes(), kind) for name, kind in _BUNDLED.items()}
+        self._assets |= {name: ((ours / name).read_bytes(), kind) for name, kind in _OURS.items()}
+        self._page = (ours / "index.html").read_bytes()
+
+    def publish(self, document: object) -> None:
+        """Serve this description."""
+        self.document = msgspec.json.encode(document)
+
+    async def openapi(self, _request: web.Request, _caller: Caller) -> web.StreamResponse:
+        """GET /openapi.json."""
+        return _static(self.document, JSON)
+
+    async def page(self, _request: web.Request, _caller: Caller) -> web.StreamResponse:
+        """GET /docs."""
+        return _static(self._page, _HTML)
+
+    async def asset(self, request: web.Request, _caller: Caller) -> web.StreamResponse:
+        """GET /docs/{asset}."""
+        found = self._assets.get(request.match_info["asset"])
+        if found is None:
+            raise NotFound("there is no such file")
+        return _static(*found)
+
+
+def dialect(docs: Docs, render: Render, statuses: dict[FaultCode, int]) -> Dialect:
+    """Return the description's own routes. They belong to no API, so their errors are rendered by `render`."""
+    return Dialect(
+        name="about",
+        mounts=("",),
+        audience=Audience.ANYONE,
+        routes=(
+            Route("GET", "/openapi.json", docs.openapi, "This description", response=dict),
+            Route("GET", "/docs", docs.page, "A page to read and try it", response=str, media=_HTML),
+            Route("GET", "/docs/{asset}", docs.asset, "A file of that page", response=str, media="*/*"),
+        ),
+        render=render,
+        statuses=statuses,
+        error=None,
+    )
+
+
+def _static(body: bytes, kind: str) -> web.Response:
+    headers = {
+        hdrs.CONTENT_TYPE: kind if kind.startswith("image/") else f"{kind}; charset=utf-8",
+        hdrs.CACHE_CONTROL: "no-cache",
+        "Content-Security-Policy": _POLICY,
+        "Referrer-Policy": "no-referrer",
+    }
+    return web.Response(body=body, headers=headers)

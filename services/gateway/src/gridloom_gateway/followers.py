@@ -1,0 +1,68 @@
+"""All open streams of this gateway: subscribed, told of reconnections, and closed when it stops."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import cast
+
+from gridloom_contract import subjects
+from gridloom_contract.events import JobEvent, JobFact
+from gridloom_contract.jobs import Job
+from gridloom_contract.work import TokenChunk
+from gridloom_gateway.follow import Follower, Rhythm, Source
+from gridloom_gateway.metrics import streams_open
+from gridloom_gateway.replay import chunks_so_far
+from gridloom_gateway.updates import Position
+from gridloom_kit.bus import Bus
+
+_ANY_FACT = cast(type[JobFact], JobEvent)
+
+Ask = Callable[[str, str], Awaitable[Job]]
+"""`ask(account, job)` returns the job or raises `FaultError`."""
+
+
+class Followers:
+    """Opens followers and keeps them awake; `tick` wants to be called about once a second."""
+
+    def __init__(self, bus: Bus, ask: Ask, rhythm: Rhythm) -> None:
+        self._bus = bus
+        self._ask = ask
+        self._rhythm = rhythm
+        self._open: set[Follower] = set()
+        self._is_closing = False
+
+    @asynccontextmanager
+    async def follow(self, account: str, job: str, start: Position | None) -> AsyncIterator[Follower]:
+        """Yield a started follower of the account's job. Raises `FaultError` before anything is yielded."""
+        source = Source(partial(self._ask, account, job), lambda worker: chunks_so_far(self._bus, worker, job))
+        follower = Follower(job, source, start)
+        async with AsyncExitStack() as stack:
+            text = await self._bus.subscribe(subjects.live(job), TokenChunk, follower.on_chunk)
+            stack.push_async_callback(text.close)
+            facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, follower.on_fact)
+            stack.push_async_callback(facts.close)
+            await follower.start()
+            self._open.add(follower)
+            stack.callback(self._open.discard, follower)
+            if self._is_closing:
+                follower.close()
+            with streams_open.track_inprogress():
+                yield follower
+
+    async def tick(self) -> None:
+        """Let every follower look at the time."""
+        for follower in tuple(self._open):
+            follower.tick(self._rhythm)
+
+    async def reconnected(self) -> None:
+        """After a reconnection to NATS every follower may have missed something."""
+        for follower in tuple(self._open):
+            follower.recheck()
+
+    def close(self) -> None:
+        """End all streams, and at once those that still open."""
+        self._is_closing = True
+        for follower in tuple(self._open):
+            follower.close()

@@ -1,0 +1,23 @@
+"""The gateway's own metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from gridloom_kit.metrics import FAST_SECONDS
+
+request_seconds = Histogram(
+    "http_server_request_duration_seconds",
+    "Time to answer a request; of a stream, until it ended",
+    ["route", "method", "code"],
+    buckets=FAST_SECONDS,
+)
+active_requests = Gauge("http_server_active_requests", "Requests being answered")
+connections_open = Gauge("http_server_open_connections", "Open client connections")
+connections_refused = Counter("gridloom_connections_refused", "Connections and requests cut off", ["reason"])
+streams_open = Gauge("gridloom_streams_open", "Open event streams")
+auth_failures = Counter("gridloom_auth_failures", "Requests refused for their credentials", ["reason"])
+submit_batch_jobs = Histogram(
+    "gridloom_submit_batch_jobs", "Jobs handed to the scheduler at once", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+submit_retries = Counter("gridloom_submit_retries", "Batches offered again because the scheduler did not answer")

@@ -1,0 +1,137 @@
+"""OpenAPI 3.1, generated from the route tables and the Structs that serve them: it says what they do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from gridloom_contract.fault import FaultCode
+from gridloom_gateway.route import EVENT_STREAM, JSON, Audience, Dialect, Route
+
+Document = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{name}"
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_EVERY_ACCOUNT_CALL: Final = (
+    FaultCode.UNAUTHENTICATED,
+    FaultCode.FORBIDDEN,
+    FaultCode.RATE_LIMITED,
+    FaultCode.UNAVAILABLE,
+    FaultCode.INTERNAL,
+)
+_MALFORMED_STATUS: Final = "400"
+_SECURITY: Final[dict[Audience, list[Document]]] = {
+    Audience.ACCOUNT: [{"apiKey": []}],
+    Audience.ADMIN: [{"adminKey": []}],
+    Audience.ANYONE: [],
+}
+_SCHEMES: Final = {
+    "apiKey": {"type": "http", "scheme": "bearer", "description": "An account's key: `glm_…`."},
+    "adminKey": {"type": "http", "scheme": "bearer", "description": "The operator's key."},
+}
+
+
+def describe(dialects: Sequence[Dialect], version: str, server: str = "/") -> Document:
+    """Return the document for the canonical mounts of all dialects."""
+    types = _types_of(dialects)
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    refs = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
+    paths: dict[str, Document] = {}
+    for dialect in dialects:
+        for route in dialect.routes:
+            operation = _operation(dialect, route, refs, components)
+            paths.setdefault(dialect.mounts[0] + route.path, {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Gridloom", "version": version, "description": _aliases(dialects)},
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": _SCHEMES},
+    }
+
+
+def _types_of(dialects: Sequence[Dialect]) -> list[Any]:
+    found: list[Any] = []
+    for dialect in dialects:
+        bodies = [kind for route in dialect.routes for kind in (route.request, route.query, route.response)]
+        found += [kind for kind in (dialect.error, *bodies) if kind is not None and kind not in found]
+    return found
+
+
+def _operation(dialect: Dialect, route: Route, refs: dict[int, Any], components: Document) -> Document:
+    operation: Document = {
+        "operationId": f"{dialect.name}_{_word(route)}",
+        "summary": route.summary,
+        "tags": [dialect.name],
+        "security": _SECURITY[dialect.audience],
+        "parameters": [*_path_parameters(route), *_query_parameters(route, refs, components)],
+        "responses": {str(route.status): _success(route, refs), **_errors(dialect, route, refs)},
+    }
+    if route.request is not None:
+        content = {JSON: {"schema": refs[id(route.request)]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _word(route: Route) -> str:
+    return re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_")
+
+
+def _path_parameters(route: Route) -> list[Document]:
+    names = _PARAMETER.findall(route.path)
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _query_parameters(route: Route, refs: dict[int, Any], components: Document) -> list[Document]:
+    if route.query is None:
+        return []
+    name = str(refs[id(route.query)]["$ref"]).rsplit("/", 1)[1]
+    schema = components[name]
+    required = schema.get("required", ())
+    return [
+        {"name": field, "in": "query", "required": field in required, "schema": _without_null(shape)}
+        for field, shape in schema["properties"].items()
+    ]
+
+
+def _without_null(shape: Document) -> Document:
+    """A query parameter is there or it is not; it is never null."""
+    choices = [choice for choice in shape.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        return dict(choices[0])
+    kept = {key: value for key, value in shape.items() if not (key == "default" and value is None)}
+    if "enum" in kept:
+        kept["enum"] = [value for value in kept["enum"] if value is not None]
+    return kept
+
+
+def _success(route: Route, refs: dict[int, Any]) -> Document:
+    schema = {"type": "string"} if route.media == EVENT_STREAM else refs[id(route.response)]
+    return {"description": route.summary, "content": {route.media: {"schema": schema}}}
+
+
+def _errors(dialect: Dialect, route: Route, refs: dict[int, Any]) -> Document:
+    if dialect.error is None:
+        return {}
+    codes = (*_EVERY_ACCOUNT_CALL, *route.faults)
+    statuses: dict[str, list[str]] = {}
+    for code in codes:
+        statuses.setdefault(str(dialect.statuses[code]), []).append(str(code))
+    if route.request is not None:
+        statuses[_MALFORMED_STATUS] = ["malformed"]
+    content = {JSON: {"schema": refs[id(dialect.error)]}}
+    return {
+        status: {"description": ", ".join(dict.fromkeys(words)), "content": content}
+        for status, words in sorted(statuses.items())
+    }
+
+
+def _aliases(dialects: Sequence[Dialect]) -> str:
+    return " ".join(
+        f"`{dialect.mounts[0]}` is also served at {', '.join(f'`{mount}`' for mount in dialect.mounts[1:])}."
+        for dialect in dialects
+        if len(dialect.mounts) > 1
+    )

@@ -1,0 +1,115 @@
+"""Reading requests: bodies and queries become Structs in one step, or the error that says what is wrong and where."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import hdrs, web
+
+from gridloom_domain.errors import Invalid, RequestTimeout, TooLarge, UnsupportedMedia
+
+B = TypeVar("B")
+
+MAX_DEPTH: Final = 64
+_PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+class Malformed(Invalid):
+    """The body is not JSON at all. Some APIs tell this from JSON with wrong content."""
+
+
+@dataclass(frozen=True)
+class BodyReader:
+    """Reads JSON bodies within a time; their size is limited by the application."""
+
+    timeout_seconds: float
+
+    async def decode(self, request: web.Request, decoder: msgspec.json.Decoder[B]) -> B:
+        """Return the body as the decoder's type.
+
+        Raises `Malformed`, `Invalid` (naming the field), `TooLarge`, `UnsupportedMedia` or `RequestTimeout`.
+        """
+        _refuse_media(request)
+        body = await self._read(request)
+        if is_too_deep(body):
+            raise Malformed(f"the JSON is malformed or nested deeper than {MAX_DEPTH}")
+        return decoded(body, decoder)
+
+    async def _read(self, request: web.Request) -> bytes:
+        try:
+            if request.content.is_eof():
+                return await request.read()
+            async with asyncio.timeout(self.timeout_seconds):
+                return await request.read()
+        except TimeoutError:
+            raise RequestTimeout(f"the body did not arrive within {self.timeout_seconds:g} seconds") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise too_large(request) from None
+        except web.RequestPayloadError as error:
+            raise Malformed(f"the body cannot be read: {error}") from None
+
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:
+    """Return the body as the decoder's type. Raises `Malformed` or `Invalid`."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"the body is not valid JSON: {error}") from None
+
+
+def query(request: web.Request, wanted: type[B]) -> B:
+    """Return the query string as a Struct; names it does not know are ignored. Raises `Invalid`."""
+    try:
+        return msgspec.convert(dict(request.query), wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+
+
+def invalid(error: msgspec.ValidationError) -> Invalid:
+    """Return the error with the field that it concerns."""
+    text = str(error)
+    missing, path = _MISSING.search(text), _PATH.search(text)
+    names = [name for name in (path and path[1], missing and missing[1]) if name]
+    field = ".".join(names) or None
+    sentence = _PATH.sub("", text).replace("`", "")
+    return Invalid(f"{field}: {sentence}" if field else sentence, field)
+
+
+def too_large(request: web.Request) -> TooLarge:
+    """Return the error for a body beyond the limit, with what was announced."""
+    size = f" of {request.content_length} bytes" if request.content_length else ""
+    return TooLarge(f"the body{size} exceeds the limit of {request.client_max_size} bytes")
+
+
+def is_too_deep(body: bytes) -> bool:
+    """Say whether brackets are nested deeper than `MAX_DEPTH`, or do not match; brackets in strings do not count.
+
+    Linear in the size of the body for any input: strings are cut out, then the innermost pairs, level by level.
+    """
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return bool(brackets)
+
+
+def _refuse_media(request: web.Request) -> None:
+    headers = request.headers
+    if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise UnsupportedMedia("send the body without Content-Encoding")
+    if headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("multipart/"):
+        raise UnsupportedMedia("send the body as application/json")
+    if request.content_length is not None and request.content_length > request.client_max_size:
+        raise too_large(request)

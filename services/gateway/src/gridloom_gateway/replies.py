@@ -1,0 +1,32 @@
+"""Writing answers: Structs become JSON bytes once, and faults carry the headers that HTTP has for them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+from gridloom_contract.fault import Fault, FaultCode
+
+_JSON: Final = "application/json"
+_NO_STORE: Final = "no-store"
+
+_encoder = msgspec.json.Encoder()
+
+
+def json(body: Any, status: int = 200) -> web.Response:
+    """Return `body` as JSON. Nothing here may be kept by a cache: it belongs to one account."""
+    headers = {hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: _NO_STORE}
+    return web.Response(body=_encoder.encode(body), status=status, headers=headers)
+
+
+def error(body: Any, status: int, fault: Fault) -> web.Response:
+    """Return an error in a dialect's own shape, with `Retry-After` and `WWW-Authenticate` where they belong."""
+    response = json(body, status)
+    if fault.retry_after_seconds is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(max(1, math.ceil(fault.retry_after_seconds)))
+    if fault.code is FaultCode.UNAUTHENTICATED:
+        response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    return response

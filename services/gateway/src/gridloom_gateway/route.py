@@ -1,0 +1,63 @@
+"""What a dialect offers: a table of routes, from which it is served and described."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from gridloom_contract.fault import FaultCode, FaultError
+from gridloom_gateway.people import Caller
+
+JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream"
+
+
+class Audience(Enum):
+    """Who may call a route."""
+
+    ACCOUNT = "account"
+    ADMIN = "admin"
+    ANYONE = "anyone"
+
+
+NOBODY: Final = Caller(account="", kid="", scopes=frozenset())
+"""The caller of a route that needs no account."""
+
+Handler = Callable[[web.Request, Caller], Awaitable[web.StreamResponse]]
+Render = Callable[[FaultError, str], web.Response]
+"""`render(error, request_id)` returns the error in the dialect's own shape."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row: `handler(request, caller)` answers with `status` and a `response`. `path` is below the mount."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    response: Any
+    status: int = 200
+    request: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    faults: tuple[FaultCode, ...] = ()
+    scope: str | None = None
+    media: str = JSON
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A public API: mounted at `mounts`, of which the first is the canonical one."""
+
+    name: str
+    mounts: tuple[str, ...]
+    audience: Audience
+    routes: tuple[Route, ...]
+    render: Render
+    statuses: dict[FaultCode, int]
+    error: type[msgspec.Struct] | None

@@ -1,0 +1,144 @@
+"""The gateway as a value: everything it consists of is constructed here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gridloom_contract.fleet import KeyRevoked
+from gridloom_contract.registry import GATEWAY, KEY_REVOKED
+from gridloom_domain.ids import RANDOM_BYTES, new_id
+from gridloom_gateway import docs
+from gridloom_gateway.accounts import Accounts
+from gridloom_gateway.address import Addresses
+from gridloom_gateway.app import build_app
+from gridloom_gateway.auth import AdminGate, Authenticator
+from gridloom_gateway.desk import Desk, Questions
+from gridloom_gateway.dialects.admin import routes as admin
+from gridloom_gateway.dialects.native import routes as native
+from gridloom_gateway.dialects.native.translate import HTTP
+from gridloom_gateway.door import Door
+from gridloom_gateway.follow import Rhythm
+from gridloom_gateway.followers import Followers
+from gridloom_gateway.intake import Intake
+from gridloom_gateway.limits import FailureLimit
+from gridloom_gateway.listener import Limits, Listener
+from gridloom_gateway.office import Fleet, Office
+from gridloom_gateway.openapi import describe
+from gridloom_gateway.reading import BodyReader
+from gridloom_gateway.route import Dialect
+from gridloom_gateway.settings import Settings
+from gridloom_gateway.store import INDEXES, Store
+from gridloom_kit.batch import GroupCommit
+from gridloom_kit.bus import Bus, open_bus
+from gridloom_kit.clock import Clock, SystemClock
+from gridloom_kit.mongo import Database, ensure_indexes, open_database
+from gridloom_kit.run import version_of
+from gridloom_kit.service import Service, check, hear, task, tick
+
+_KEY_USE_SECONDS = 60.0
+_FOLLOWER_TICK_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Service]:
+    """Yield the gateway, connected to NATS and MongoDB. What is opened here is closed in reverse, after the stop."""
+    clock = SystemClock()
+    async with (
+        open_database(settings.mongo_url, settings.mongo_database) as database,
+        open_bus(settings, GATEWAY) as bus,
+        Intake(bus, clock, settings.submit_deadline_seconds) as intake,
+    ):
+        store = await _open_store(database)
+        async with GroupCommit(store.keys_with_accounts) as lookups:
+            authenticator = Authenticator(
+                lookups.submit,
+                (limit := FailureLimit(settings.auth_failures_per_minute, clock.monotonic)),
+                clock,
+                pepper=settings.api_key_pepper,
+                cache_seconds=settings.key_cache_seconds,
+            )
+            door = Door(
+                authenticator,
+                AdminGate(settings.admin_key, limit),
+                Addresses(settings.trusted_proxies, settings.public_base_url),
+            )
+            parts = _Parts(settings, clock, bus, store)
+            yield _assemble(parts, authenticator, door, intake)
+
+
+async def _open_store(database: Database) -> Store:
+    await ensure_indexes(database, INDEXES)
+    return Store(database)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What nearly everything is made of."""
+
+    settings: Settings
+    clock: Clock
+    bus: Bus
+    store: Store
+
+    def mint(self) -> str:
+        """Return a new id."""
+        return new_id(int(self.clock.now().timestamp() * 1000), os.urandom(RANDOM_BYTES))
+
+    async def announce(self, kid: str) -> None:
+        """Tell every gateway, this one too, that a key is not what it was."""
+        await self.bus.publish(KEY_REVOKED.subject, KeyRevoked(kid=kid))
+
+
+def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: Intake) -> Service:
+    settings, bus, clock, store = parts.settings, parts.bus, parts.clock, parts.store
+    questions = Questions(bus, settings.answer_timeout_seconds)
+    followers = Followers(
+        bus, questions.get, Rhythm(settings.stream_heartbeat_seconds, settings.stream_recheck_seconds)
+    )
+    bus.on_reconnect(followers.reconnected)
+    desk = Desk(questions, intake, followers, parts.mint)
+    listener = Listener(
+        build_app(_dialects(parts, desk, questions), door, native.render, settings.max_body_bytes),
+        (settings.host, settings.port),
+        Limits(
+            header_timeout_seconds=settings.header_timeout_seconds,
+            keepalive_seconds=settings.keepalive_seconds,
+            max_connections=settings.max_connections,
+            stop_grace_seconds=settings.stop_grace_seconds / 2,
+        ),
+        before_stop=followers.close,
+    )
+
+    async def record_key_use() -> None:
+        if used := authenticator.take_used():
+            await store.note_used(used, clock.now())
+
+    return Service(
+        GATEWAY,
+        bus,
+        hears=(hear(KEY_REVOKED, authenticator.forget),),
+        ticks=(
+            tick("key_use", _KEY_USE_SECONDS, record_key_use),
+            tick("followers", _FOLLOWER_TICK_SECONDS, followers.tick),
+        ),
+        tasks=(task("http", listener.run),),
+        checks=(check("mongo", store.ping), check("http", listener.probe)),
+    )
+
+
+def _dialects(parts: _Parts, desk: Desk, questions: Questions) -> tuple[Dialect, ...]:
+    settings = parts.settings
+    bodies = BodyReader(settings.body_timeout_seconds)
+    accounts = Accounts(parts.store, parts.clock, parts.mint, parts.announce, pepper=settings.api_key_pepper)
+    office = Office(accounts, Fleet(questions, accounts), settings.key_grace_seconds)
+    pages = docs.Docs()
+    dialects = (
+        native.dialect(native.Native(desk, bodies, parts.clock, settings.stream_write_timeout_seconds)),
+        admin.dialect(admin.Admin(office, bodies)),
+        docs.dialect(pages, native.render, HTTP),
+    )
+    pages.publish(describe(dialects, version_of(GATEWAY), settings.public_base_url or "/"))
+    return dialects

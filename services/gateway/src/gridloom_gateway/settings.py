@@ -1,0 +1,61 @@
+"""The gateway's settings. Names carry their unit; each has a reason beside it. `README.md` has the same table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from gridloom_kit.settings import ServiceSettings
+
+_MEBIBYTE = 1024 * 1024
+
+Secret = Annotated[str, Meta(min_length=32)]
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Settings(ServiceSettings, frozen=True, kw_only=True):
+    """Read once, in `__main__`."""
+
+    api_key_pepper: Secret
+    """Keys the verifiers of all API keys: the database alone checks no key. Changing it voids every key."""
+    admin_key: Secret
+    """The bearer key of `/admin/v1`."""
+
+    mongo_url: str = "mongodb://127.0.0.1:27017"
+    mongo_database: str = "gridloom"
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    """0 takes a free port."""
+    public_base_url: str = ""
+    """How clients reach the gateway, for absolute URLs. Empty: from the request's own headers."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) whose `X-Forwarded-For`, `-Proto` and `-Host` are believed."""
+
+    max_body_bytes: Count = 64 * _MEBIBYTE
+    header_timeout_seconds: Seconds = 10.0
+    """A request line and headers must be there within this time of their first byte."""
+    body_timeout_seconds: Seconds = 60.0
+    keepalive_seconds: Seconds = 30.0
+    max_connections: Count = 10_000
+
+    submit_deadline_seconds: Seconds = 10.0
+    """How long a submission is offered to a scheduler that does not answer, before the client gets a 503."""
+    answer_timeout_seconds: Seconds = 5.0
+    """How long any other question waits for the scheduler."""
+
+    key_cache_seconds: Seconds = 30.0
+    """How long a key is believed without asking the database; a revocation is broadcast and takes effect at once."""
+    key_grace_seconds: Annotated[float, Meta(ge=0)] = 86_400.0
+    """How long the old key works after a rotation."""
+    auth_failures_per_minute: Count = 30
+    """Failed authentications allowed from one address."""
+
+    stream_heartbeat_seconds: Annotated[float, Meta(gt=0, le=10)] = 8.0
+    """Longest silence of an open stream: a comment keeps proxies from closing it."""
+    stream_recheck_seconds: Seconds = 15.0
+    """A silent stream asks for its job this often, in case an event was lost."""
+    stream_write_timeout_seconds: Seconds = 30.0
+    """A reader that takes nothing for so long is disconnected."""

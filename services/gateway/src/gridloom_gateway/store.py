@@ -1,0 +1,149 @@
+"""All MongoDB of the gateway: accounts and API keys. One method is one question or one transition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import DESCENDING, IndexModel, ReturnDocument
+
+from gridloom_contract.registry import COLLECTIONS, GATEWAY
+from gridloom_gateway.people import Account, ApiKey, Page
+from gridloom_kit.mongo import FORGETTABLE, Database
+
+ACCOUNTS, API_KEYS, _ = COLLECTIONS[GATEWAY]
+INDEXES = {
+    ACCOUNTS: [IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="newest")],
+    API_KEYS: [IndexModel([("account", 1), ("created_at", DESCENDING), ("_id", DESCENDING)], name="of_account")],
+}
+
+_NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
+
+
+class Store:
+    """The gateway's collections; it is their only writer and reader."""
+
+    def __init__(self, database: Database) -> None:
+        self._accounts = database[ACCOUNTS]
+        self._keys = database[API_KEYS]
+        self._unhurried_keys = self._keys.with_options(write_concern=FORGETTABLE)
+
+    async def add_account(self, account: Account) -> None:
+        """Store a new account. Raises `pymongo.errors.DuplicateKeyError` if its id is taken."""
+        await self._accounts.insert_one(
+            {
+                "_id": account.id,
+                "name": account.name,
+                "created_at": account.created_at,
+                "priority_boost": account.priority_boost,
+                "disabled_at": account.disabled_at,
+            }
+        )
+
+    async def account(self, account: str) -> Account | None:
+        """Return the account, or None."""
+        found = await self._accounts.find_one({"_id": account})
+        return _account(found) if found else None
+
+    async def accounts(self, page: int, size: int) -> Page[Account]:
+        """Return one page of all accounts, newest first."""
+        rows = self._accounts.find({}).sort(_NEWEST_FIRST).skip((page - 1) * size).limit(size)
+        total = await self._accounts.count_documents({})
+        return Page(tuple([_account(row) async for row in rows]), page, size, total)
+
+    async def set_disabled(self, account: str, at: datetime | None) -> Account | None:
+        """Disable the account (an earlier disabling keeps its time) or enable it (`at` None); return it, or None."""
+        if at is not None:
+            await self._accounts.update_one({"_id": account, "disabled_at": None}, {"$set": {"disabled_at": at}})
+            return await self.account(account)
+        found = await self._accounts.find_one_and_update(
+            {"_id": account}, {"$set": {"disabled_at": None}}, return_document=ReturnDocument.AFTER
+        )
+        return _account(found) if found else None
+
+    async def add_key(self, key: ApiKey) -> None:
+        """Store a new key. Raises `pymongo.errors.DuplicateKeyError` if its kid is taken."""
+        await self._keys.insert_one(
+            {
+                "_id": key.kid,
+                "account": key.account,
+                "verifier": key.verifier,
+                "name": key.name,
+                "scopes": list(key.scopes),
+                "created_at": key.created_at,
+                "expires_at": key.expires_at,
+                "revoked_at": key.revoked_at,
+                "last_used_at": key.last_used_at,
+            }
+        )
+
+    async def key(self, kid: str) -> ApiKey | None:
+        """Return the key, or None."""
+        found = await self._keys.find_one({"_id": kid})
+        return _key(found) if found else None
+
+    async def keys(self, account: str, page: int, size: int) -> Page[ApiKey]:
+        """Return one page of an account's keys, newest first."""
+        rows = self._keys.find({"account": account}).sort(_NEWEST_FIRST).skip((page - 1) * size).limit(size)
+        total = await self._keys.count_documents({"account": account})
+        return Page(tuple([_key(row) async for row in rows]), page, size, total)
+
+    async def kids_of(self, account: str) -> tuple[str, ...]:
+        """Return the kids of an account's keys that are not revoked."""
+        rows = self._keys.find({"account": account, "revoked_at": None}, {"_id": 1})
+        return tuple([str(row["_id"]) async for row in rows])
+
+    async def revoke_key(self, kid: str, at: datetime) -> ApiKey | None:
+        """Revoke the key (an earlier revocation keeps its time); return it, or None."""
+        await self._keys.update_one({"_id": kid, "revoked_at": None}, {"$set": {"revoked_at": at}})
+        return await self.key(kid)
+
+    async def shorten_key(self, kid: str, now: datetime, end: datetime) -> ApiKey | None:
+        """Let a key that is valid `now` end at `end`, or earlier if it does so already; return it, or None."""
+        is_valid = {"_id": kid, "revoked_at": None, "$or": [{"expires_at": None}, {"expires_at": {"$gt": now}}]}
+        earlier = {"$min": [{"$ifNull": ["$expires_at", end]}, end]}
+        found = await self._keys.find_one_and_update(
+            is_valid, [{"$set": {"expires_at": earlier}}], return_document=ReturnDocument.AFTER
+        )
+        return _key(found) if found else None
+
+    async def keys_with_accounts(self, kids: Sequence[str]) -> list[tuple[ApiKey, Account] | None]:
+        """Return each key with its account, in the order asked; None where there is none."""
+        keys = {row["_id"]: _key(row) async for row in self._keys.find({"_id": {"$in": list(kids)}})}
+        wanted = {"_id": {"$in": list({key.account for key in keys.values()})}}
+        accounts = {row["_id"]: _account(row) async for row in self._accounts.find(wanted)}
+        found = [keys.get(kid) for kid in kids]
+        return [(key, accounts[key.account]) if key and key.account in accounts else None for key in found]
+
+    async def note_used(self, kids: Sequence[str], at: datetime) -> None:
+        """Record that these keys were used by `at`. Not journaled: it is for people to look at."""
+        await self._unhurried_keys.update_many({"_id": {"$in": list(kids)}}, {"$max": {"last_used_at": at}})
+
+    async def ping(self) -> None:
+        """Raise `pymongo.errors.PyMongoError` unless the database answers."""
+        await self._accounts.database.command("ping")
+
+
+def _account(row: dict[str, Any]) -> Account:
+    return Account(
+        id=row["_id"],
+        name=row["name"],
+        created_at=row["created_at"],
+        priority_boost=row["priority_boost"],
+        disabled_at=row["disabled_at"],
+    )
+
+
+def _key(row: dict[str, Any]) -> ApiKey:
+    return ApiKey(
+        kid=row["_id"],
+        account=row["account"],
+        verifier=bytes(row["verifier"]),
+        name=row["name"],
+        scopes=tuple(row["scopes"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        last_used_at=row["last_used_at"],
+    )

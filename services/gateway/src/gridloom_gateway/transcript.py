@@ -1,0 +1,49 @@
+"""The text of one attempt as one reader has it. Pure: chunks in, the text that is new out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gridloom_contract.work import TokenChunk
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a reader still lacks when the job has ended: `text`, after forgetting all before if `starts_over`."""
+
+    text: str
+    starts_over: bool
+
+
+class Transcript:
+    """Counts characters (Python's, code points) from the start of the attempt.
+
+    A reader that resumes has `sent` characters already; what they are is not known here, so only what passes through
+    is compared with the result.
+    """
+
+    def __init__(self, attempt: int, sent: int = 0) -> None:
+        self.attempt = attempt
+        self.sent = sent
+        self._known_from = sent
+        self._parts: list[str] = []
+
+    def take(self, chunk: TokenChunk) -> str | None:
+        """Return what is new in a chunk of this attempt, perhaps nothing; None if text before it is missing."""
+        if chunk.offset > self.sent:
+            return None
+        new = chunk.text[self.sent - chunk.offset :] if chunk.offset < self.sent else chunk.text
+        if new:
+            self.sent += len(new)
+            self._parts.append(new)
+        return new
+
+    def finish(self, attempt: int, output: str) -> Ending:
+        """Return what is missing of the stored `output`, all of it if what was sent is not its beginning."""
+        if attempt == self.attempt and self._is_start_of(output):
+            return Ending(output[self.sent :], starts_over=False)
+        return Ending(output, starts_over=self.sent > 0)
+
+    def _is_start_of(self, output: str) -> bool:
+        known = "".join(self._parts)
+        return len(output) >= self.sent and output[self._known_from : self.sent] == known
