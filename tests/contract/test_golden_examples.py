@@ -5,6 +5,7 @@ An example is never edited. A new field gets a new example beside it, `<tag>-<wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ TYPES: dict[str, Any] = {**export.messages(), export.FAULT_NAME: Fault}
 SCHEMAS = export.json_schemas()
 
 every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-every_tag = pytest.mark.parametrize("tag", sorted(TYPES))
 
 
 def tag_of(example: Path) -> str:
@@ -44,10 +44,33 @@ def test_an_example_satisfies_its_json_schema(example: Path) -> None:
     Draft202012Validator(SCHEMAS[tag_of(example)]).validate(msgspec.json.decode(wire(example)))
 
 
-@every_tag
-def test_the_examples_of_a_message_show_every_field(tag: str) -> None:
-    shown = {field for example in EXAMPLES if tag_of(example) == tag for field in msgspec.json.decode(wire(example))}
-    assert shown - {"type"} == {field.encode_name for field in msgspec.structs.fields(TYPES[tag])}
+def structs_in(value: Any) -> Iterator[msgspec.Struct]:
+    """Yield a message and every part of it."""
+    if isinstance(value, msgspec.Struct):
+        yield value
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, tuple):
+        for item in value:
+            yield from structs_in(item)
+
+
+DECODED = [msgspec.json.decode(wire(example), type=TYPES[tag_of(example)]) for example in EXAMPLES]
+SHOWN = [part for message in DECODED for part in structs_in(message)]
+
+
+@pytest.mark.parametrize("kind", sorted({*TYPES.values(), *map(type, SHOWN)}, key=str), ids=lambda kind: kind.__name__)
+def test_the_examples_show_every_field_of_every_message_and_part(kind: type[msgspec.Struct]) -> None:
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    shown = {
+        name
+        for part in SHOWN
+        if type(part) is kind
+        for name, field in fields.items()
+        if field.required or getattr(part, name) != field.default
+    }
+    assert shown == set(fields)
 
 
 @every_example

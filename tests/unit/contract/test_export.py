@@ -47,7 +47,7 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
 def test_every_row_of_the_registry_is_a_channel_with_its_parties() -> None:
     document = export.asyncapi()
     parties = {(name.split("-")[0], operation["channel"]["$ref"]) for name, operation in document["operations"].items()}
-    wanted = sum(len({*channel.senders, *channel.hearers}) for channel in CHANNELS)
+    wanted = sum(len({*channel.senders, *channel.hearers, *channel.consumers}) for channel in CHANNELS)
     replies = sum(channel.reply is not None for channel in CHANNELS)
 
     assert len(document["channels"]) == len(CHANNELS) + replies

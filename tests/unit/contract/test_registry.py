@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
-from gridloom_contract import events, export, fault, fleet, jobs, registry, streams, vocabulary, work
+import gridloom_contract
+from gridloom_contract import events, export, fleet, registry, streams
 from gridloom_contract.base import GrowingEnum, Message, Value, encode, tag_of
 from gridloom_contract.registry import CHANNELS, Channel
 
-MODULES = (events, fault, fleet, jobs, streams, vocabulary, work)
+MODULES = [import_module(f"gridloom_contract.{found.name}") for found in iter_modules(gridloom_contract.__path__)]
 
 
 def messages_with_a_tag(root: type[Message] = Message) -> set[type[Message]]:
     """Return every message class; those that only gather shared fields have the tag of their class name."""
     below = {found for child in root.__subclasses__() for found in messages_with_a_tag(child)}
     return below if root.__subclasses__() else {root}
+
+
+def classes_of_the_contract() -> list[type]:
+    found = [kind for module in MODULES for kind in vars(module).values() if isinstance(kind, type)]
+    return [kind for kind in found if kind.__module__.startswith("gridloom_contract")]
 
 
 def enumerations() -> list[type[GrowingEnum]]:
@@ -30,7 +38,7 @@ def test_every_channel_has_a_sender_and_a_hearer(channel: Channel) -> None:
     if channel is not registry.LIVE_CHUNKS:
         assert channel.senders
     if channel is not registry.TOKEN_CHUNKS:
-        assert channel.hearers
+        assert channel.hearers or channel.consumers
 
 
 def test_no_subject_stands_in_two_rows() -> None:
@@ -71,18 +79,12 @@ def test_a_word_from_a_newer_version_reads_as_unknown(enumeration: type[GrowingE
 
 
 def test_every_enumeration_of_the_contract_may_grow() -> None:
-    found = [
-        kind
-        for module in MODULES
-        for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Enum)
-    ]
-    assert all(issubclass(kind, GrowingEnum) for kind in found)
+    enums = [kind for kind in classes_of_the_contract() if issubclass(kind, Enum)]
+    assert all(issubclass(kind, GrowingEnum) for kind in enums)
 
 
 def test_messages_and_their_parts_are_immutable_and_leave_out_defaults() -> None:
-    found = [kind for module in MODULES for kind in vars(module).values() if isinstance(kind, type)]
-    structs = [kind for kind in found if issubclass(kind, Message | Value)]
+    structs = [kind for kind in classes_of_the_contract() if issubclass(kind, Message | Value)]
     assert structs
     assert all(kind.__struct_config__.frozen and kind.__struct_config__.omit_defaults for kind in structs)
 

@@ -202,7 +202,9 @@ def _message_reference(message: type[Message]) -> JsonObject:
 
 
 def _roles(channel: Channel) -> list[tuple[str, str]]:
-    return [(role, "send") for role in channel.senders] + [(role, "receive") for role in channel.hearers]
+    return [(role, "send") for role in channel.senders] + [
+        (role, "receive") for role in (*channel.hearers, *channel.consumers)
+    ]
 
 
 def _operation(channel: Channel, role: str, action: str) -> tuple[str, JsonObject]:
