@@ -45,7 +45,7 @@ lint: setup ## style, types, layers, dependencies, house rules
 	$(BIN)/mypy
 	@for project in $(PROJECTS); do \
 		echo "deptry $${project%/pyproject.toml}"; \
-		(cd $${project%/pyproject.toml} && ../../$(BIN)/deptry .); \
+		(cd $${project%/pyproject.toml} && ../../$(BIN)/deptry src); \
 	done
 	$(BIN)/python -m pytest -q tests/unit/test_house_rules.py tests/unit/test_lint_rules.py
 

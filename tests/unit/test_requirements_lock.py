@@ -12,20 +12,22 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-model.lock")
-PROJECTS = sorted(
-    [ROOT / "pyproject.toml", *ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml")]
-)
+PROJECTS = [ROOT / "pyproject.toml", *ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml")]
 
 
 def declared():
+    others = (text for text in sorted(set(texts())) if not text.startswith("gridloom"))
+    return [pytest.param(Requirement(text), id=text) for text in others]
+
+
+def texts():
     for file in PROJECTS:
         project = tomllib.loads(file.read_text())
         groups = [project["project"].get("dependencies", [])]
         groups += project["project"].get("optional-dependencies", {}).values()
         groups += project.get("dependency-groups", {}).values()
-        for text in (text for group in groups for text in group):
-            if not text.startswith("gridloom"):
-                yield pytest.param(Requirement(text), id=f"{file.parent.name}-{text}")
+        for group in groups:
+            yield from group
 
 
 @pytest.fixture(scope="module")
