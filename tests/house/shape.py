@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from house.source import Module
 
@@ -32,6 +34,15 @@ def main_is_short(module: Module) -> Iterator[str]:
         classes = [node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
         loops = [node for node in ast.walk(module.tree) if isinstance(node, ast.For | ast.While | ast.AsyncFor)]
         yield from (f"{module.at(node)}: __main__ only starts the service" for node in [*classes, *loops])
+
+
+def service_is_linted(service: str, contracts: Collection[Mapping[str, Any]]) -> Iterator[str]:
+    """The import contracts list services by name: a new one stands among the layers and among those that never meet."""
+    package = f"gridloom_{service}"
+    for contract in contracts:
+        named = " ".join(contract.get("layers", ())) + " " + " ".join(contract.get("modules", ()))
+        if contract["id"] in {"layers", "services"} and package not in re.split(r"[\s|]+", named):
+            yield f"pyproject.toml: {package} is missing in the import contract {contract['id']!r}"
 
 
 def settings_of(settings: Module, shared: Module) -> list[str]:

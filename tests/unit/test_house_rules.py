@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gridloom_contract import registry
@@ -77,6 +78,12 @@ def test_nine_in_ten_functions_of_a_package_are_short() -> None:
 @every_service
 def test_a_service_has_the_shape_of_all_services(service: str) -> None:
     expect_none(shape.service_has_its_files(service, names_below(ROOT / "services" / service)))
+
+
+@every_service
+def test_a_service_stands_in_the_import_contracts(service: str) -> None:
+    configuration = msgspec.toml.decode((ROOT / "pyproject.toml").read_bytes())
+    expect_none(shape.service_is_linted(service, configuration["tool"]["importlinter"]["contracts"]))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda folder: folder.name)

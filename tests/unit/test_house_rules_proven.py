@@ -108,6 +108,14 @@ def test_a_service_without_a_file_that_all_services_have_is_found(missing: str) 
     assert list(shape.service_has_its_files("quota", COMPLETE - {missing}))
 
 
+def test_a_service_that_the_import_contracts_do_not_list_is_found() -> None:
+    layers = {"id": "layers", "layers": ["gridloom_local", "gridloom_gateway | gridloom_quota"]}
+    apart = {"id": "services", "modules": ["gridloom_gateway"]}
+    assert list(shape.service_is_linted("gateway", [layers, apart])) == []
+    assert len(list(shape.service_is_linted("quota", [layers, apart]))) == 1
+    assert len(list(shape.service_is_linted("quot", [layers, apart]))) == 2
+
+
 def test_a_dialect_without_one_of_its_three_parts_is_found() -> None:
     assert list(shape.dialect_has_its_files("openai", {"wire/__init__.py", "translate.py", "routes.py"})) == []
     assert list(shape.dialect_has_its_files("openai", {"wire/chat.py", "translate.py", "routes.py"}))
