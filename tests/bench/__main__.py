@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import uvloop
+from rich.console import Console
+
 from gridloom_kit.bus import open_bus
 from gridloom_kit.settings import ServiceSettings
 from gridloom_local.servers import nats_server_binary
-from rich.console import Console
 
 from . import floors, measures
 from .figures import Bound, Figures

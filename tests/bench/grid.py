@@ -40,8 +40,8 @@ class Grid:
         key = self.admin_key if admin else self.api_key
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         data = json.dumps(body).encode() if body is not None else None
-        request = Request(self.url + path, data=data, method=method, headers=headers)  # noqa: S310
-        with urlopen(request, timeout=10) as answer:  # noqa: S310
+        request = Request(self.url + path, data=data, method=method, headers=headers)
+        with urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
 
@@ -49,7 +49,7 @@ def gridloom(*arguments: str, home: Path, port: int) -> str:
     """Run the `gridloom` command of this environment and return what it printed."""
     command = [sys.executable, "-m", "gridloom_local", *arguments]
     environ = {**os.environ, "GRIDLOOM_HOME": str(home), "GRIDLOOM_PORT": str(port)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
     if done.returncode:
         raise RuntimeError(f"gridloom {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
     return done.stdout
@@ -78,9 +78,7 @@ def running_grid(home: Path) -> Iterator[Grid]:
 def child(command: list[str], log: Path, environ: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process for the time of the block."""
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603
-            command, stdout=output, stderr=output, env={**os.environ, **(environ or {})}
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(environ or {})})
         try:
             yield process
         finally:

@@ -33,7 +33,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
         if gap:
             await asyncio.sleep(gap)
     usage = {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": count + 1}
-    await answer.write(_chunk({}, "stop") + b'data: {"id":"c","choices":[],"usage":' + msgspec.json.encode(usage) + b"}\n\n")
+    await answer.write(
+        _chunk({}, "stop") + b'data: {"id":"c","choices":[],"usage":' + msgspec.json.encode(usage) + b"}\n\n"
+    )
     await answer.write(b"data: [DONE]\n\n")
     return answer
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
+
 from gridloom_kit.log import redact
 
 SCRIPT = """
@@ -28,8 +29,8 @@ except ZeroDivisionError:
 
 @pytest.fixture(scope="module")
 def lines() -> list[dict[str, str]]:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)  # noqa: S603
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    return [msgspec.json.decode(line) for line in done.stdout.splitlines()]
 
 
 def test_every_line_is_one_json_object_even_a_librarys(lines: list[dict[str, str]]) -> None:
@@ -53,7 +54,8 @@ def test_a_traceback_is_on_its_line(lines: list[dict[str, str]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["glm_abcdefgh_0123456789", "glw_w0abcdef_qwerty", "whsec_AAAA/BBB=", "X-Amz-Signature=0af3", "bearer xyz"]
+    "secret",
+    ["glm_abcdefgh_0123456789", "glw_w0abcdef_qwerty", "whsec_AAAA/BBB=", "X-Amz-Signature=0af3", "bearer xyz"],
 )
 def test_what_looks_like_a_secret_is_blacked_out(secret: str) -> None:
     assert redact(f"before {secret} after") == "before [hidden] after"

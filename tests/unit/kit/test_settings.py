@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gridloom_kit.settings import ServiceSettings, SettingsError, load
 
 

@@ -6,31 +6,35 @@ person, and a worker in any language can be written without a code generator.
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TypeVar
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, TypeVar
 
 import msgspec
 
 M = TypeVar("M", bound="Message")
 
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A point in time. One without its zone is refused."""
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """A message on the bus. Its tag is `noun.verb.version`; a breaking change is a new tag, a new field has a default."""
+    """A message on the bus.
+
+    Its tag is `noun.verb.version`; a breaking change is a new tag, a new field has a default.
+    """
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of a message that is never sent on its own."""
 
 
-class GrowingEnum(str, Enum):
+class GrowingEnum(StrEnum):
     """An enumeration that may grow: a value this version does not know decodes as `unknown` instead of failing."""
 
     @classmethod
     def _missing_(cls, value: object) -> GrowingEnum | None:
         return cls.__members__.get("UNKNOWN") if isinstance(value, str) else None
-
-    def __str__(self) -> str:
-        return str(self.value)
 
 
 _encoder = msgspec.json.Encoder()

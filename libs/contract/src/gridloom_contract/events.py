@@ -5,11 +5,10 @@ Consumers key on `(job, seq)`: an event may arrive twice, never with another con
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from .base import Message
+from .base import Instant, Message
 from .fault import Fault
 from .vocabulary import State, Usage
+from .webhooks import WebhookOrder
 
 
 class JobFact(Message, frozen=True, kw_only=True, omit_defaults=True):
@@ -18,7 +17,7 @@ class JobFact(Message, frozen=True, kw_only=True, omit_defaults=True):
     job: str
     account: str
     seq: int
-    at: datetime
+    at: Instant
     id: str
     attempt: int = 0
 
@@ -30,13 +29,14 @@ class JobAccepted(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="j
     priority: int = 0
     tag: str | None = None
     state: State = State.QUEUED
+    webhook: WebhookOrder | None = None
 
 
 class JobHeld(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.held.1"):
     """The job waits for something other than a worker: `reason` is quota, blob, backoff or gate."""
 
     reason: str
-    until: datetime | None = None
+    until: Instant | None = None
 
 
 class JobReleased(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.released.1"):
@@ -52,12 +52,15 @@ class JobAssigned(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="j
     served_model: str
     why: str
     waited_ms: int = 0
+    grant: str | None = None
+    reserved_tokens: int = 0
 
 
 class JobStarted(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.started.1"):
     """The worker handed the job to its engine."""
 
     worker: str
+    has_webhook: bool = False
 
 
 class JobRequeued(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.requeued.1"):
@@ -79,7 +82,10 @@ class JobRetried(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="jo
 
 
 class JobFinished(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.finished.1"):
-    """The job reached a terminal `state`. Published once per ending; it carries what accounting needs, never the text."""
+    """The job reached a terminal `state`.
+
+    Published once per ending; it carries what accounting needs, never the text.
+    """
 
     state: State
     key: str
@@ -93,6 +99,9 @@ class JobFinished(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="j
     engine_seconds: float | None = None
     first_token_seconds: float | None = None
     fault: Fault | None = None
+    created_at: Instant | None = None
+    has_webhook: bool = False
+    reserved_tokens: int = 0
 
 
 JobEvent = (

@@ -1,4 +1,7 @@
-"""How a failure travels: a code, a sentence, and whether trying again can help. No HTTP number: those belong to dialects."""
+"""How a failure travels:
+
+a code, a sentence, and whether trying again can help. No HTTP number: those belong to dialects.
+"""
 
 from __future__ import annotations
 

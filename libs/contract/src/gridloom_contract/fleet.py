@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from .base import Message, Value
+from .base import Instant, Message, Value
 from .work import ModelSpeed, Offer
 
 
 class ListModels(Message, frozen=True, kw_only=True, omit_defaults=True, tag="models.list.1"):
-    """Gateway to scheduler: the catalogue as this account may use it. `online_only` leaves out models nobody serves now."""
+    """Gateway to scheduler:
+    the catalogue as this account may use it. `online_only` leaves out models nobody serves now.
+    """
 
     account: str
     online_only: bool = False
@@ -27,7 +27,7 @@ class ModelEntry(Value, frozen=True, kw_only=True, omit_defaults=True):
     tokens_per_second: float = 0.0
     context_tokens: int | None = None
     features: tuple[str, ...] = ()
-    first_seen_at: datetime | None = None
+    first_seen_at: Instant | None = None
 
 
 class ModelList(Message, frozen=True, kw_only=True, omit_defaults=True, tag="models.page.1"):
@@ -37,7 +37,9 @@ class ModelList(Message, frozen=True, kw_only=True, omit_defaults=True, tag="mod
 
 
 class EnrolWorker(Message, frozen=True, kw_only=True, omit_defaults=True, tag="worker.enrol.1"):
-    """Gateway to scheduler: make a worker identity. With `account` it is private: it serves only `serves` (or the account)."""
+    """Gateway to scheduler:
+    make a worker identity. With `account` it is private: it serves only `serves` (or the account).
+    """
 
     name: str
     account: str | None = None
@@ -80,8 +82,8 @@ class WorkerEntry(Message, frozen=True, kw_only=True, omit_defaults=True, tag="w
     speeds: tuple[ModelSpeed, ...] = ()
     engine: str | None = None
     version: str | None = None
-    created_at: datetime | None = None
-    last_seen_at: datetime | None = None
+    created_at: Instant | None = None
+    last_seen_at: Instant | None = None
 
 
 class ListWorkers(Message, frozen=True, kw_only=True, omit_defaults=True, tag="workers.list.1"):

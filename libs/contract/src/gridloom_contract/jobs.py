@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from .base import Message, Value
+from .base import Instant, Message, Value
 from .events import JobEvent
 from .fault import Fault
 from .vocabulary import Kind, Match, State, Usage
+from .webhooks import WebhookOrder
 
 
 class Task(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,10 +39,12 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
     sync: bool = False
     batch: bool = False
     timeout_seconds: float = 600.0
-    deadline_at: datetime | None = None
+    deadline_at: Instant | None = None
     max_attempts: int = 3
     node: str | None = None
     webhook_url: str | None = None
+    webhook: WebhookOrder | None = None
+    task_ref: str | None = None
     echo: dict[str, Any] = {}
     traceparent: str | None = None
 
@@ -58,7 +60,7 @@ class Acceptance(Value, frozen=True, kw_only=True, omit_defaults=True):
 
     job: str
     state: State = State.QUEUED
-    created_at: datetime | None = None
+    created_at: Instant | None = None
     fault: Fault | None = None
 
 
@@ -78,23 +80,27 @@ class Job(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.docum
     model: str
     task: Task
     state: State
-    created_at: datetime
+    created_at: Instant
     match: Match = Match.EXACT
     tag: str | None = None
     priority: int = 0
     timeout_seconds: float = 600.0
-    deadline_at: datetime | None = None
+    deadline_at: Instant | None = None
     node: str | None = None
     echo: dict[str, Any] = {}
     reason: str | None = None
-    held_until: datetime | None = None
+    held_until: Instant | None = None
     attempt: int = 0
     worker: str | None = None
     served_model: str | None = None
-    claimed_at: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    claimed_at: Instant | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
     output: str | None = None
+    output_ref: str | None = None
+    task_ref: str | None = None
+    attachments: tuple[str, ...] = ()
+    data_removed: bool = False
     finish_reason: str | None = None
     usage: Usage | None = None
     error: Fault | None = None
@@ -110,7 +116,9 @@ class GetJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.ge
 
 
 class ListJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.list.1"):
-    """Gateway to scheduler: one page of an account's jobs, newest first. Empty `states` means all. `page` is 1-based."""
+    """Gateway to scheduler:
+    one page of an account's jobs, newest first. Empty `states` means all. `page` is 1-based.
+    """
 
     account: str
     states: tuple[State, ...] = ()
@@ -127,7 +135,9 @@ class JobPage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.
 
 
 class CancelJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.cancel.1"):
-    """Gateway to scheduler: cancel. With `waiting_only` a claimed or running job is a `conflict`. Answered by the `Job`."""
+    """Gateway to scheduler:
+    cancel. With `waiting_only` a claimed or running job is a `conflict`. Answered by the `Job`.
+    """
 
     job: str
     account: str

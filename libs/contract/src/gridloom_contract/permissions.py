@@ -52,9 +52,17 @@ def of_service(service: str) -> Permissions:
     if all(service in channel.hearers for channel in FACTS.values()):
         subscribe += ("event.*.*",)  # following one job takes one subscription instead of nine
     return Permissions(
-        publish=(*publish, *JETSTREAM_RIGHTS.get(service, ())),
+        publish=(*publish, *JETSTREAM_RIGHTS.get(service, ()), *_consumer_rights(service)),
         subscribe=(*subscribe, f"{service_inbox(service)}.>"),
     )
+
+
+def _consumer_rights(service: str) -> JetStream:
+    """A service has one durable consumer a stream, named after itself: it makes it, pulls from it and acknowledges."""
+    names = sorted({channel.stream for channel in CHANNELS if channel.stream and service in channel.consumers})
+    verbs = ("CREATE", "INFO", "MSG.NEXT")
+    pulls = (f"$JS.API.CONSUMER.{verb}.{name}.{service}" for name in names for verb in verbs)
+    return (*pulls, *(f"$JS.ACK.{name}.{service}.>" for name in names))
 
 
 def of_worker(worker: str) -> Permissions:
@@ -64,6 +72,7 @@ def of_worker(worker: str) -> Permissions:
             subjects.worker_hello(worker),
             subjects.worker_heartbeat(worker),
             subjects.worker_report(worker),
+            subjects.worker_upload(worker),
             subjects.tokens(worker, "*"),
             *(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{worker}" for stream in WORK_STREAMS.values()),
             *(f"$JS.ACK.{stream}.{worker}.>" for stream in WORK_STREAMS.values()),

@@ -7,21 +7,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import events, fleet, jobs, subjects, work
+from . import blobs, events, fleet, jobs, quota, subjects, usage, webhooks, work
 from .base import Message
 from .streams import EVENTS, TOKENS, WORK_STREAMS
 
 GATEWAY = "gateway"
 SCHEDULER = "scheduler"
+QUOTA = "quota"
+USAGE = "usage"
+WEBHOOK = "webhook"
+BLOB = "blob"
 WORKER = "worker"
 
-SERVICES = (GATEWAY, SCHEDULER)
+SERVICES = (GATEWAY, SCHEDULER, QUOTA, USAGE, WEBHOOK, BLOB)
 """The services with a NATS user of their own. Workers come and go; the auth callout admits them one by one."""
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One kind of traffic. `subject` has `*` where an id stands; `reply` is set for request and answer."""
+    """One kind of traffic. `subject` has `*` where an id stands; `reply` is set for request and answer.
+
+    `hearers` subscribe and hear what is said while they listen; `consumers` read the stream at their own pace.
+    """
 
     subject: str
     message: type[Message]
@@ -29,6 +36,7 @@ class Channel:
     hearers: tuple[str, ...]
     reply: type[Message] | None = None
     stream: str | None = None
+    consumers: tuple[str, ...] = ()
     for_workers: bool = False
     """Part of the public worker protocol (`proto-schemas/worker-guide.md`)."""
 
@@ -37,8 +45,13 @@ def _asked_by_gateway(subject: str, message: type[Message], reply: type[Message]
     return Channel(subject, message, (GATEWAY,), (SCHEDULER,), reply)
 
 
-def _fact(name: str, message: type[Message]) -> Channel:
-    return Channel(subjects.events_named(name), message, (SCHEDULER,), (GATEWAY,), stream=EVENTS)
+def _asked(sender: str, hearer: str, subject: str, message: type[Message], reply: type[Message]) -> Channel:
+    return Channel(subject, message, (sender,), (hearer,), reply)
+
+
+def _fact(name: str, message: type[Message], consumers: tuple[str, ...]) -> Channel:
+    subject = subjects.events_named(name)
+    return Channel(subject, message, (SCHEDULER,), (GATEWAY,), stream=EVENTS, consumers=consumers)
 
 
 SUBMIT_JOBS = _asked_by_gateway(subjects.JOBS_SUBMIT, jobs.SubmitJobs, jobs.JobsSubmitted)
@@ -57,8 +70,47 @@ DRAIN_WORKER = _asked_by_gateway(subjects.WORKER_DRAIN, fleet.DrainWorker, fleet
 KEY_REVOKED = Channel(subjects.KEY_REVOKED, fleet.KeyRevoked, (GATEWAY,), (GATEWAY,))
 WAKE = Channel(subjects.SCHEDULER_WAKE, fleet.Wake, (SCHEDULER,), (SCHEDULER,))
 
+PUT_PLAN = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLAN_PUT, quota.PutPlan, quota.Plan)
+LIST_PLANS = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLANS_LIST, quota.ListPlans, quota.PlanList)
+ASSIGN_PLAN = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLAN_ASSIGN, quota.AssignPlan, quota.AccountQuota)
+GET_QUOTA = _asked(GATEWAY, QUOTA, subjects.QUOTA_GET, quota.GetQuota, quota.AccountQuota)
+VERIFY_QUOTA = _asked(GATEWAY, QUOTA, subjects.QUOTA_VERIFY, quota.VerifyQuota, quota.VerifyReport)
+TAKE_RATE = _asked(GATEWAY, QUOTA, subjects.QUOTA_RATE_TAKE, quota.TakeRate, quota.RateTaken)
+TAKE_GRANTS = _asked(SCHEDULER, QUOTA, subjects.QUOTA_GRANTS_TAKE, quota.TakeGrants, quota.GrantsTaken)
+RETURN_GRANTS = _asked(SCHEDULER, QUOTA, subjects.QUOTA_GRANTS_RETURN, quota.ReturnGrants, quota.GrantsReturned)
+QUOTA_RELEASED = Channel(subjects.QUOTA_RELEASED, quota.QuotaReleased, (QUOTA,), (SCHEDULER,))
+PLAN_CHANGED = Channel(subjects.QUOTA_PLAN_CHANGED, quota.PlanChanged, (QUOTA,), (GATEWAY, SCHEDULER))
+
+GET_USAGE = _asked(GATEWAY, USAGE, subjects.USAGE_GET, usage.GetUsage, usage.UsageReport)
+VERIFY_USAGE = _asked(GATEWAY, USAGE, subjects.USAGE_VERIFY, usage.VerifyUsage, quota.VerifyReport)
+LEDGER_TOTALS = _asked(QUOTA, USAGE, subjects.USAGE_LEDGER_TOTALS, usage.LedgerTotals, usage.LedgerTotalsReport)
+LIST_ENDINGS = _asked(USAGE, SCHEDULER, subjects.JOBS_ENDINGS, usage.ListEndings, usage.EndingPage)
+
+RENDER_JOB = _asked(WEBHOOK, GATEWAY, subjects.JOB_RENDER, webhooks.RenderJob, webhooks.RenderedJob)
+GET_WEBHOOK_SECRET = _asked(
+    GATEWAY, WEBHOOK, subjects.WEBHOOK_SECRET, webhooks.GetWebhookSecret, webhooks.WebhookSecret
+)
+LIST_DELIVERIES = _asked(GATEWAY, WEBHOOK, subjects.WEBHOOK_DELIVERIES, webhooks.ListDeliveries, webhooks.DeliveryPage)
+REPLAY_DELIVERIES = _asked(
+    GATEWAY, WEBHOOK, subjects.WEBHOOK_REPLAY, webhooks.ReplayDeliveries, webhooks.DeliveriesReplayed
+)
+VERIFY_WEBHOOK = _asked(GATEWAY, WEBHOOK, subjects.WEBHOOK_VERIFY, webhooks.VerifyWebhook, webhooks.WebhookVerified)
+
+CREATE_BLOB = _asked(GATEWAY, BLOB, subjects.BLOB_CREATE, blobs.CreateBlob, blobs.BlobSlot)
+CONFIRM_BLOB = _asked(GATEWAY, BLOB, subjects.BLOB_CONFIRM, blobs.ConfirmBlob, blobs.BlobConfirmed)
+RESERVE_OBJECT = Channel(
+    subjects.BLOB_RESERVE, blobs.ReserveObject, (GATEWAY, SCHEDULER), (BLOB,), blobs.ObjectReserved
+)
+PRESIGN_OBJECTS = Channel(
+    subjects.BLOB_PRESIGN, blobs.PresignObjects, (GATEWAY, SCHEDULER), (BLOB,), blobs.ObjectsPresigned
+)
+HOLD_JOB = _asked(BLOB, SCHEDULER, subjects.JOB_HOLD, blobs.HoldJob, jobs.Job)
+ATTACH_BLOB = _asked(BLOB, SCHEDULER, subjects.JOB_ATTACH, blobs.AttachBlob, jobs.Job)
+PURGE_JOB_DATA = _asked(BLOB, SCHEDULER, subjects.JOBS_DATA_PURGE, blobs.PurgeJobData, blobs.JobDataPurged)
+
 HELLO = Channel("wrk.*.*.hello", work.WorkerHello, (WORKER,), (SCHEDULER,), work.Welcome, for_workers=True)
 HEARTBEAT = Channel("wrk.*.*.heartbeat", work.WorkerHeartbeat, (WORKER,), (SCHEDULER,), for_workers=True)
+UPLOAD = Channel("wrk.*.*.upload", work.AskUpload, (WORKER,), (SCHEDULER,), work.UploadSlot, for_workers=True)
 REPORT = Channel("wrk.*.*.report", work.WorkReport, (WORKER,), (SCHEDULER,), work.ReportReceipt, for_workers=True)
 STOP = Channel(subjects.stop("*"), work.StopWork, (SCHEDULER,), (WORKER,), for_workers=True)
 CONTROL = Channel(subjects.control("*"), work.WorkerControl, (SCHEDULER,), (WORKER,), for_workers=True)
@@ -71,17 +123,17 @@ LIVE_CHUNKS = Channel(subjects.live("*"), work.TokenChunk, (), (GATEWAY,))
 """`TOKEN_CHUNKS` as the server republishes them; nobody else may publish there."""
 
 FACTS: dict[type[Message], Channel] = {
-    message: _fact(name, message)
-    for name, message in (
-        ("accepted", events.JobAccepted),
-        ("held", events.JobHeld),
-        ("released", events.JobReleased),
-        ("assigned", events.JobAssigned),
-        ("started", events.JobStarted),
-        ("requeued", events.JobRequeued),
-        ("reprioritised", events.JobReprioritised),
-        ("retried", events.JobRetried),
-        ("finished", events.JobFinished),
+    message: _fact(name, message, consumers)
+    for name, message, consumers in (
+        ("accepted", events.JobAccepted, (WEBHOOK,)),
+        ("held", events.JobHeld, ()),
+        ("released", events.JobReleased, ()),
+        ("assigned", events.JobAssigned, (QUOTA,)),
+        ("started", events.JobStarted, (WEBHOOK,)),
+        ("requeued", events.JobRequeued, (QUOTA,)),
+        ("reprioritised", events.JobReprioritised, ()),
+        ("retried", events.JobRetried, ()),
+        ("finished", events.JobFinished, (QUOTA, USAGE, WEBHOOK)),
     )
 }
 
@@ -101,9 +153,36 @@ CHANNELS: tuple[Channel, ...] = (
     DRAIN_WORKER,
     KEY_REVOKED,
     WAKE,
+    PUT_PLAN,
+    LIST_PLANS,
+    ASSIGN_PLAN,
+    GET_QUOTA,
+    VERIFY_QUOTA,
+    TAKE_RATE,
+    TAKE_GRANTS,
+    RETURN_GRANTS,
+    QUOTA_RELEASED,
+    PLAN_CHANGED,
+    GET_USAGE,
+    VERIFY_USAGE,
+    LEDGER_TOTALS,
+    LIST_ENDINGS,
+    RENDER_JOB,
+    GET_WEBHOOK_SECRET,
+    LIST_DELIVERIES,
+    REPLAY_DELIVERIES,
+    VERIFY_WEBHOOK,
+    CREATE_BLOB,
+    CONFIRM_BLOB,
+    RESERVE_OBJECT,
+    PRESIGN_OBJECTS,
+    HOLD_JOB,
+    ATTACH_BLOB,
+    PURGE_JOB_DATA,
     HELLO,
     HEARTBEAT,
     REPORT,
+    UPLOAD,
     STOP,
     CONTROL,
     *ORDERS,
@@ -115,6 +194,10 @@ CHANNELS: tuple[Channel, ...] = (
 COLLECTIONS: dict[str, tuple[str, ...]] = {
     GATEWAY: ("accounts", "api_keys", "idempotency_keys"),
     SCHEDULER: ("jobs", "workers", "models"),
+    QUOTA: ("plans", "quota_accounts", "grants", "reservations", "rate_windows"),
+    USAGE: ("ledger", "rollups", "batches"),
+    WEBHOOK: ("subscriptions", "deliveries", "webhook_secrets", "endpoints"),
+    BLOB: ("blobs",),
 }
 """Who owns which MongoDB collection: its sole writer, and its only reader too."""
 

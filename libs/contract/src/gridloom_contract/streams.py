@@ -28,7 +28,9 @@ class Stream(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def _work(lane: str) -> Stream:
-    """One order a subject: a job released twice is refused while the first order is there. Consumers are one a worker."""
+    """One order a subject:
+    a job released twice is refused while the first order is there. Consumers are one a worker.
+    """
     return Stream(
         name=WORK_STREAMS[lane],
         config={

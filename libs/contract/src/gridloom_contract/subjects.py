@@ -23,6 +23,32 @@ WORKERS_LIST = "workers.list"
 WORKER_ENROL = "worker.enrol"
 WORKER_REVOKE = "worker.revoke"
 WORKER_DRAIN = "worker.drain"
+QUOTA_PLAN_PUT = "quota.plan.put"
+QUOTA_PLANS_LIST = "quota.plans.list"
+QUOTA_PLAN_ASSIGN = "quota.plan.assign"
+QUOTA_GET = "quota.get"
+QUOTA_VERIFY = "quota.verify"
+QUOTA_RATE_TAKE = "quota.rate.take"
+QUOTA_GRANTS_TAKE = "quota.grants.take"
+QUOTA_GRANTS_RETURN = "quota.grants.return"
+QUOTA_RELEASED = "quota.released"
+QUOTA_PLAN_CHANGED = "quota.plan.changed"
+USAGE_GET = "usage.get"
+USAGE_VERIFY = "usage.verify"
+USAGE_LEDGER_TOTALS = "usage.ledger.totals"
+JOBS_ENDINGS = "jobs.endings"
+JOB_RENDER = "job.render"
+WEBHOOK_SECRET = "webhook.secret"  # noqa: S105 - a subject
+WEBHOOK_DELIVERIES = "webhook.deliveries"
+WEBHOOK_REPLAY = "webhook.replay"
+WEBHOOK_VERIFY = "webhook.verify"
+BLOB_CREATE = "blob.create"
+BLOB_CONFIRM = "blob.confirm"
+BLOB_RESERVE = "blob.reserve"
+BLOB_PRESIGN = "blob.presign"
+JOB_HOLD = "job.hold"
+JOB_ATTACH = "job.attach"
+JOBS_DATA_PURGE = "jobs.data.purge"
 KEY_REVOKED = "key.revoked"
 SCHEDULER_WAKE = "scheduler.wake"
 
@@ -32,7 +58,9 @@ _ESCAPES = str.maketrans(_UNSAFE)
 
 
 def token(text: str) -> str:
-    """Return `text` as one subject token: `.`, `*`, `>`, `%`, blanks and controls become `%XX`. Raises ValueError if empty."""
+    """Return `text` as one subject token:
+    `.`, `*`, `>`, `%`, blanks and controls become `%XX`. Raises ValueError if empty.
+    """
     if not text:
         raise ValueError("a subject token cannot be empty")
     return text.translate(_ESCAPES)
@@ -78,6 +106,16 @@ def worker_report(worker: str) -> str:
     return f"wrk.{worker_shard(worker)}.{worker}.report"
 
 
+def worker_upload(worker: str) -> str:
+    """Where a worker asks for a place for an output too large for the bus."""
+    return f"wrk.{worker_shard(worker)}.{worker}.upload"
+
+
+def shard_uploads(shard: int) -> str:
+    """The upload questions of all workers of a shard."""
+    return f"wrk.{shard}.*.upload"
+
+
 def shard_hellos(shard: int) -> str:
     """The introductions of all workers of a shard."""
     return f"wrk.{shard}.*.hello"
@@ -94,7 +132,9 @@ def shard_reports(shard: int) -> str:
 
 
 def worker_in(subject: str) -> str:
-    """Return the worker's id from a `wrk.…` or `tok.…` subject: the server enforces it, a payload's claim counts for nothing."""
+    """Return the worker's id from a `wrk.…` or `tok.…` subject:
+    the server enforces it, a payload's claim counts for nothing.
+    """
     parts = subject.split(".")
     return parts[2] if parts[0] == "wrk" else parts[1]
 

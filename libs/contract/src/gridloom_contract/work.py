@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from .base import GrowingEnum, Message, Value
+from .base import GrowingEnum, Instant, Message, Value
 from .fault import Fault
 from .jobs import Task
 from .vocabulary import Kind, Usage
@@ -33,7 +31,9 @@ class WorkerHello(Message, frozen=True, kw_only=True, omit_defaults=True, tag="w
 
 
 class Welcome(Message, frozen=True, kw_only=True, omit_defaults=True, tag="worker.welcome.1"):
-    """Answer to `WorkerHello`: the worker's consumers exist; heartbeat this often; `draining` says: no new work comes."""
+    """Answer to `WorkerHello`:
+    the worker's consumers exist; heartbeat this often; `draining` says: no new work comes.
+    """
 
     heartbeat_seconds: float
     lease_seconds: float
@@ -67,10 +67,19 @@ class WorkerHeartbeat(Message, frozen=True, kw_only=True, omit_defaults=True, ta
     draining: bool = False
 
 
+class Attachment(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of the job, to be fetched by the worker from a presigned URL."""
+
+    kind: str
+    url: str
+    content_type: str
+
+
 class WorkOrder(Message, frozen=True, kw_only=True, omit_defaults=True, tag="work.order.1"):
     """Scheduler to one worker: run this. `token` is the lease; every report about the job must carry it.
 
-    `until` is informative: the scheduler's own clock decides timeouts.
+    `until` is informative: the scheduler's own clock decides timeouts. With `task_url` the task is too large for the
+    bus and is fetched there (the JSON of a `Task`).
     """
 
     job: str
@@ -80,7 +89,9 @@ class WorkOrder(Message, frozen=True, kw_only=True, omit_defaults=True, tag="wor
     model: str
     task: Task
     timeout_seconds: float
-    until: datetime | None = None
+    until: Instant | None = None
+    attachments: tuple[Attachment, ...] = ()
+    task_url: str | None = None
 
 
 class StartReport(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +120,7 @@ class ResultReport(Value, frozen=True, kw_only=True, omit_defaults=True):
     first_token_seconds: float | None = None
     served_model: str | None = None
     refused: bool = False
+    output_ref: str | None = None
 
 
 class WorkReport(Message, frozen=True, kw_only=True, omit_defaults=True, tag="work.report.1"):
@@ -121,7 +133,9 @@ class WorkReport(Message, frozen=True, kw_only=True, omit_defaults=True, tag="wo
 
 
 class Verdict(GrowingEnum):
-    """What became of a report: `recorded` (now or earlier), or `stale`: this lease is over, drop it and stop the engine."""
+    """What became of a report:
+    `recorded` (now or earlier), or `stale`: this lease is over, drop it and stop the engine.
+    """
 
     RECORDED = "recorded"
     STALE = "stale"
@@ -133,6 +147,24 @@ class ReportReceipt(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
 
     started: tuple[Verdict, ...] = ()
     results: tuple[Verdict, ...] = ()
+
+
+class AskUpload(Message, frozen=True, kw_only=True, omit_defaults=True, tag="work.upload.ask.1"):
+    """Worker to scheduler:
+    the output of this attempt has `size_bytes`, more than the bus takes. Fault `conflict` if the lease is over.
+    """
+
+    job: str
+    attempt: int
+    token: str
+    size_bytes: int
+
+
+class UploadSlot(Message, frozen=True, kw_only=True, omit_defaults=True, tag="work.upload.slot.1"):
+    """Answer to `AskUpload`: PUT the UTF-8 text to `url`, then report the result with `ref` instead of the output."""
+
+    ref: str
+    url: str
 
 
 class StopWork(Message, frozen=True, kw_only=True, omit_defaults=True, tag="work.stop.1"):

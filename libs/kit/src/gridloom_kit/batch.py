@@ -1,4 +1,7 @@
-"""Group commit: what gathers while one write is under way goes into the next, so load makes batches and idleness adds no delay."""
+"""Group commit:
+
+what gathers while one write is under way goes into the next, so load makes batches and idleness adds no delay.
+"""
 
 from __future__ import annotations
 

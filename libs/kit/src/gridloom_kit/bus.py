@@ -1,23 +1,27 @@
-"""The bus: typed messages over one NATS connection. How requests, streams and consumers work is in `rpc`, `jetstream`, `consume`."""
+"""The bus:
+
+typed messages over one NATS connection. How requests, streams and consumers work is in `rpc`, `jetstream`, `consume`.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
+from nats.aio.msg import Msg
+
 from gridloom_contract.base import Message, encode
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.permissions import service_inbox
 from gridloom_contract.registry import Channel
-from nats.aio.msg import Msg
 
 from . import jetstream, metrics, rpc
 from .client import HardClient, Patience, connect, connect_options
 from .log import get_logger
 from .settings import ServiceSettings
+from .tasks import Tasks
 from .wire import Headers, Subscription, decode_or_count, with_trace
 
 log = get_logger()
@@ -30,7 +34,7 @@ _HEADER_ROOM_BYTES = 4096
 class Bus:
     """Typed traffic over one NATS connection; `tasks` is the parent of all that is handled concurrently."""
 
-    def __init__(self, client: HardClient, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, client: HardClient, tasks: Tasks) -> None:
         self.client = client
         self.tasks = tasks
         self._publisher = jetstream.Publisher(self)
@@ -47,7 +51,9 @@ class Bus:
         return int(self.client.max_payload) - _HEADER_ROOM_BYTES
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Have `callback` run after every reconnection; subscriptions come back by themselves, outstanding pulls do not."""
+        """Have `callback` run after every reconnection; subscriptions come back by themselves, outstanding pulls do
+        not.
+        """
         self._reconnect_callbacks.append(callback)
 
     def new_inbox(self) -> str:
@@ -55,7 +61,10 @@ class Bus:
         return str(self.client.new_inbox())
 
     async def publish(self, subject: str, message: Message, headers: Headers | None = None) -> None:
-        """Send without waiting for anyone. Raises `FaultError` (too_large) instead of letting the server cut the line."""
+        """Send without waiting for anyone.
+
+        Raises `FaultError` (too_large) instead of letting the server cut the line.
+        """
         await self.publish_bytes(subject, encode(message), headers=headers)
 
     async def publish_bytes(
@@ -98,28 +107,42 @@ class Bus:
     async def request(
         self, channel: Channel, message: Message, *, subject: str | None = None, timeout_seconds: float = 5.0
     ) -> Any:
-        """Return the answer (a `channel.reply`). Raises the answerer's `FaultError`, or `unavailable` if nobody answered in time."""
+        """Return the answer (a `channel.reply`).
+
+        Raises the answerer's `FaultError`, or `unavailable` if nobody answered in time.
+        """
         return await rpc.request(self, channel, message, subject=subject, timeout_seconds=timeout_seconds)
 
     async def answer(
         self, channel: Channel, handler: rpc.Answerer, *, subject: str | None = None, queue: str = ""
     ) -> Subscription:
-        """Answer requests on `channel` with `handler(message, subject)`, concurrently; what it raises becomes a fault."""
+        """Answer requests on `channel` with `handler(message, subject)`, concurrently; what it raises becomes a
+        fault.
+        """
         return await rpc.answer(self, channel, handler, subject=subject, queue=queue)
 
     async def publish_many(self, items: Sequence[jetstream.Outgoing]) -> list[bool]:
-        """Store messages in their streams, pipelined. Returns for each whether it is stored; never raises for one that is not."""
+        """Store messages in their streams, pipelined.
+
+        Returns for each whether it is stored; never raises for one that is not.
+        """
         return await self._publisher.publish_many(items)
 
-    async def js_api(self, name: str, body: dict[str, Any] | None = None, timeout_seconds: float = 5.0) -> dict[str, Any]:
-        """Return JetStream's answer to `$JS.API.<name>`. Raises `jetstream.JetStreamApiError`, or `nats.errors.Error` if nobody answers."""
+    async def js_api(
+        self, name: str, body: dict[str, Any] | None = None, timeout_seconds: float = 5.0
+    ) -> dict[str, Any]:
+        """Return JetStream's answer to `$JS.API.<name>`.
+
+        Raises `jetstream.JetStreamApiError`, or `nats.errors.Error` if nobody answers.
+        """
         return await jetstream.api(self, name, body, timeout_seconds)
 
     async def flush(self) -> None:
         """Return once the server has seen everything sent so far, subscriptions included."""
         await self.client.flush()
 
-    async def _reconnected(self) -> None:
+    async def reconnected(self) -> None:
+        """Run what `on_reconnect` was given, after failing what was lost with the old connection."""
         metrics.nats_connected.set(1)
         metrics.nats_reconnects.inc()
         log.warning("bus.reconnected")
@@ -142,9 +165,9 @@ async def open_bus(
 
     Raises `nats.errors.Error` or OSError once `patience` is at its end.
     """
-    bus = Bus(HardClient(), asyncio.TaskGroup())
+    bus = Bus(HardClient(), Tasks(settings.stop_grace_seconds))
     options = connect_options(settings, name, inbox_prefix or service_inbox(name), token)
-    options["reconnected_cb"] = bus._reconnected
+    options["reconnected_cb"] = bus.reconnected
     bus.client = await connect(settings.nats_url, options, patience)
     metrics.nats_connected.set(1)
     try:

@@ -26,7 +26,9 @@ _RECONNECT_WAIT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to keep trying to connect: to a server that is not there, and to one that refuses (its auth callout may be starting)."""
+    """How long to keep trying to connect:
+    to a server that is not there, and to one that refuses (its auth callout may be starting).
+    """
 
     unreachable_seconds: float = 60.0
     refused_seconds: float = 0.0
@@ -49,13 +51,16 @@ class HardClient(Client):
         await self._process_op_err(self._err)
 
     def abandon_requests(self) -> None:
-        """Fail what was asked before the connection broke: its answers will never come, and waiting out the time helps nobody."""
+        """Fail what was asked before the connection broke:
+        its answers will never come, and waiting out the time helps nobody.
+        """
         for future in list(self._resp_map.values()):
             if not future.done():
                 future.set_exception(ConnectionReconnectingError())
 
 
 def connect_options(settings: ServiceSettings, name: str, inbox_prefix: str, token: str | None) -> dict[str, Any]:
+    """Return what `connect` needs to know: who connects, and how stubborn it is."""
     identity = {"token": token} if token else {"user": settings.nats_user, "password": settings.nats_password}
     return {
         **{key: value for key, value in identity.items() if value},
@@ -84,7 +89,7 @@ async def connect(url: str, options: dict[str, Any], patience: Patience) -> Hard
                 raise NatsError("nats: the server did not complete the connection")
             client.options["allow_reconnect"] = True
             return client
-        except (NatsError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, NatsError, OSError) as error:
             if asyncio.get_running_loop().time() - started > patience.with_error(error):
                 raise
             log.warning("bus.waiting_for_nats", url=redact(url), err=str(error) or type(error).__name__)

@@ -11,13 +11,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
 from gridloom_contract.base import Message
 from gridloom_contract.fault import Fault
-from nats.aio.msg import Msg
 
 from . import metrics
 from .bus import Bus
-from .jetstream import API_PREFIX, api
+from .jetstream import API_PREFIX, JetStreamApiError, api
 from .log import get_logger
 from .trace import continue_trace
 from .wire import decode_or_count
@@ -66,12 +68,19 @@ class Puller(Generic[M]):
         self._bus = bus
         self._stream, self._consumer = consumer
         self._decoder = msgspec.json.Decoder(message_type)
+        self._ensure: Callable[[], Awaitable[None]] | None = None
+        self._is_missing = False
         self._handler = handler
         self._batch = batch
         self._inbox = bus.new_inbox()
         self._wanted = 0
         self._heard = asyncio.Event()
         self._in_hand: set[asyncio.Task[None]] = set()
+
+    def made_by(self, ensure: Callable[[], Awaitable[None]]) -> Puller[M]:
+        """Have `ensure` make the consumer: before the first pull, and whenever the server says it is gone."""
+        self._ensure, self._is_missing = ensure, True
+        return self
 
     async def run(self, stop: asyncio.Event) -> None:
         """Pull until `stop` is set, then wait for what is in hand."""
@@ -81,6 +90,7 @@ class Puller(Generic[M]):
         try:
             while not stop.is_set():
                 self._heard.clear()
+                await self._make_consumer()
                 await self._ask()
                 await self._silence_or_sign()
         finally:
@@ -90,7 +100,22 @@ class Puller(Generic[M]):
         if self._in_hand:
             await asyncio.wait(self._in_hand)
 
+    async def _make_consumer(self) -> None:
+        """The stream may not be there yet, or not any more: whoever owns it makes it, so wait for that."""
+        if self._ensure is None or not self._is_missing:
+            return
+        try:
+            await self._ensure()
+        except (JetStreamApiError, NatsError) as error:
+            log.info("consume.waiting_for_stream", stream=self._stream, err=str(error))
+            await asyncio.sleep(_PULL_BACKOFF_SECONDS)
+            self._heard.set()
+            return
+        self._is_missing = False
+
     async def _ask(self) -> None:
+        if self._is_missing:
+            return
         if self._wanted > self._batch // 2:
             return
         missing = self._batch - self._wanted
@@ -107,8 +132,9 @@ class Puller(Generic[M]):
         try:
             async with asyncio.timeout(2 * _IDLE_HEARTBEAT_SECONDS):
                 await self._heard.wait()
-        except TimeoutError:  # two heartbeats missed: the pull is gone
+        except TimeoutError:  # two heartbeats missed: the pull is gone, and perhaps the consumer
             self._wanted = 0
+            self._is_missing = self._ensure is not None
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -116,6 +142,7 @@ class Puller(Generic[M]):
 
     async def _pull_was_lost(self) -> None:
         self._wanted = 0
+        self._is_missing = self._ensure is not None
         self._heard.set()
 
     async def _on_message(self, received: Msg) -> None:
@@ -138,6 +165,7 @@ class Puller(Generic[M]):
         if status not in _PULL_ENDED:
             log.warning("consume.pull_refused", stream=self._stream, status=status, why=headers.get("Description"))
             self._wanted = 0
+            self._is_missing = self._ensure is not None
             await asyncio.sleep(_PULL_BACKOFF_SECONDS)
         self._heard.set()
 

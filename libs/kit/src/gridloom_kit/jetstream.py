@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from gridloom_contract.base import Message, Value, encode
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from gridloom_contract.base import Message, Value, encode
+
 from . import metrics
-from .wire import with_trace
 from .log import get_logger
+from .wire import with_trace
 
 if TYPE_CHECKING:
     from .bus import Bus
@@ -43,7 +44,10 @@ class Outgoing(Value, frozen=True, kw_only=True):
 
 
 async def api(bus: Bus, name: str, body: dict[str, Any] | None = None, timeout_seconds: float = 5.0) -> dict[str, Any]:
-    """Return JetStream's answer to `$JS.API.<name>`. Raises `JetStreamApiError`, or `nats.errors.Error` if nobody answers."""
+    """Return JetStream's answer to `$JS.API.<name>`.
+
+    Raises `JetStreamApiError`, or `nats.errors.Error` if nobody answers.
+    """
     payload = msgspec.json.encode(body) if body is not None else b""
     received = await bus.client.request(API_PREFIX + name, payload, timeout=timeout_seconds)
     answer: dict[str, Any] = msgspec.json.decode(received.data)
@@ -54,7 +58,9 @@ async def api(bus: Bus, name: str, body: dict[str, Any] | None = None, timeout_s
 
 
 class Publisher:
-    """Publishes batches and waits once for all their acknowledgements, over one inbox and without a future a message."""
+    """Publishes batches and waits once for all their acknowledgements, over one inbox and without a future a
+    message.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -63,7 +69,10 @@ class Publisher:
         self._count = 0
 
     async def publish_many(self, items: Sequence[Outgoing]) -> list[bool]:
-        """Return for each item whether it is stored (again is stored too). Never raises for one that is not: try it again."""
+        """Return for each item whether it is stored (again is stored too).
+
+        Never raises for one that is not: try it again.
+        """
         if not items:
             return []
         await self._open()
@@ -138,7 +147,10 @@ class _Batch:
 
 
 async def exists(bus: Bus, stream: str) -> bool:
-    """Return whether the stream exists. During a leader change nobody answers, which is not "missing": that raises `nats.errors.Error`."""
+    """Return whether the stream exists.
+
+    During a leader change nobody answers, which is not "missing": that raises `nats.errors.Error`.
+    """
     try:
         await api(bus, f"STREAM.INFO.{stream}")
     except JetStreamApiError as error:

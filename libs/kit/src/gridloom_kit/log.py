@@ -16,13 +16,18 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from .trace import current_traceparent
 
-_SECRET_FIELDS = frozenset({"password", "secret", "token", "key", "api_key", "authorization", "prompt", "output", "text"})
+_SECRET_FIELDS = frozenset(
+    {"password", "secret", "token", "key", "api_key", "authorization", "prompt", "output", "text"}
+)
 _SECRET_TEXT = re.compile(r"gl[mw]_[A-Za-z0-9]{6,}_\w+|whsec_\S+|X-Amz-Signature=\w+|Bearer \S+", re.IGNORECASE)
 _HIDDEN = "[hidden]"
 
 
 def configure(service: str, level: str) -> None:
-    """Send every log line of this process, the libraries' too, to standard output as JSON. Raises ValueError for an unknown level."""
+    """Send every log line of this process, the libraries' too, to standard output as JSON.
+
+    Raises ValueError for an unknown level.
+    """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise ValueError(f"log level {level!r} is unknown: use debug, info, warning or error")

@@ -1,4 +1,7 @@
-"""The chassis' own metrics: the bus, handlers, ticks and the process. A service's metrics stand in its own `metrics.py`."""
+"""The chassis' own metrics:
+
+the bus, handlers, ticks and the process. A service's metrics stand in its own `metrics.py`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ messages_dropped = Counter("gridloom_messages_dropped", "Messages that could not
 handler_seconds = Histogram("gridloom_handler_seconds", "Time to answer a request", ["channel"], buckets=FAST_SECONDS)
 handler_faults = Counter("gridloom_handler_faults", "Requests answered with a fault", ["channel", "code"])
 consumed = Counter("gridloom_messages_consumed", "JetStream messages by how they ended", ["stream", "ending"])
-publish_seconds = Histogram("gridloom_nats_publish_seconds", "Time until JetStream stored a batch", buckets=FAST_SECONDS)
+publish_seconds = Histogram(
+    "gridloom_nats_publish_seconds", "Time until JetStream stored a batch", buckets=FAST_SECONDS
+)
 publish_refused = Counter("gridloom_nats_publish_refused", "Messages that JetStream did not store")
 tick_seconds = Histogram("gridloom_tick_seconds", "Time of one run of a tick", ["tick"], buckets=FAST_SECONDS)
 tick_errors = Counter("gridloom_tick_errors", "Runs of a tick that failed", ["tick"])

@@ -28,7 +28,10 @@ FORGETTABLE = WriteConcern(w=1)
 
 @asynccontextmanager
 async def open_database(url: str, name: str) -> AsyncIterator[Database]:
-    """Yield database `name`, times in UTC, writes w=majority + journal, retried once by the driver. Connects on first use."""
+    """Yield database `name`, times in UTC, writes w=majority + journal, retried once by the driver.
+
+    Connects on first use.
+    """
     client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
         url,
         tz_aware=True,

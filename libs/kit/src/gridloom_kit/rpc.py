@@ -1,4 +1,7 @@
-"""Request and answer over the bus, typed by the registry's channels. A fault travels as such and is raised at the caller."""
+"""Request and answer over the bus, typed by the registry's channels.
+
+A fault travels as such and is raised at the caller.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from gridloom_contract.base import Message, encode, tag_of
-from gridloom_contract.fault import Fault, FaultCode, FaultError
-from gridloom_contract.registry import Channel
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
+from gridloom_contract.base import Message, encode, tag_of
+from gridloom_contract.fault import Fault, FaultCode, FaultError
+from gridloom_contract.registry import Channel
+
 from . import metrics
-from .wire import Subscription, with_trace
 from .log import get_logger
 from .trace import continue_trace
+from .wire import Subscription, with_trace
 
 if TYPE_CHECKING:
     from .bus import Bus

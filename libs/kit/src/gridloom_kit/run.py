@@ -52,9 +52,7 @@ async def live(build: Build[S], settings: S, name: str, stop: asyncio.Event | No
     health = Health()
     metrics.build_info.labels(name, version_of(name)).set(1)
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(
-            serve_internal(settings.internal_host, settings.internal_port, health)
-        )
+        port = await stack.enter_async_context(serve_internal(settings.internal_host, settings.internal_port, health))
         log.info("service.starting", internal_port=port, pid=os.getpid())
         service = await stack.enter_async_context(build(settings))
         health.checks = (Check("nats", _nats_probe(service)), *service.checks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, Union
 
 from gridloom_contract.base import Message
 
@@ -15,6 +16,7 @@ from .wire import Headers, Subscription
 log = get_logger()
 
 _ACK_WAIT_NANOSECONDS = 30_000_000_000
+"""How long a handler may take before its message is delivered again."""
 
 
 class Serving:
@@ -72,12 +74,15 @@ class Serving:
         if stream is None:
             raise ValueError(f"{channels[0].subject} is not stored in any stream, so it cannot be consumed")
         subjects = [channel.subject for channel in channels]
-        await ensure_consumer(bus, stream, consume.durable, subjects, ack_wait=_ACK_WAIT_NANOSECONDS)
+
+        async def ensure() -> None:
+            await ensure_consumer(bus, stream, consume.durable, subjects, ack_wait=_ACK_WAIT_NANOSECONDS)
 
         async def handle(message: Message, _subject: str) -> None:
             await consume.handler(message)
 
-        puller = Puller(bus, (stream, consume.durable), channels[0].message, handle, consume.at_once)
+        messages: Any = Union[tuple(channel.message for channel in channels)]  # noqa: UP007 - made at run time
+        puller = Puller(bus, (stream, consume.durable), messages, handle, consume.at_once).made_by(ensure)
         self._pulling.append(self._tasks.create_task(puller.run(self._stop_pulling)))
 
     async def _run_task(self, task: Task) -> None:

@@ -37,7 +37,10 @@ def environment_name(service: str, field: str) -> str:
 
 
 def load(settings: type[S], service: str, environ: Mapping[str, str]) -> S:
-    """Return the settings of `service` found in `environ`. Raises `SettingsError` naming every problem, never a value."""
+    """Return the settings of `service` found in `environ`.
+
+    Raises `SettingsError` naming every problem, never a value.
+    """
     problems: list[str] = []
     values: dict[str, Any] = {}
     known = {environment_name(service, field.name): field for field in fields(settings)}

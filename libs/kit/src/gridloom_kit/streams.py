@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-from gridloom_contract.streams import Stream
 from nats.errors import Error as NatsError
+
+from gridloom_contract.streams import Stream
 
 from .bus import Bus
 from .jetstream import JetStreamApiError, api
@@ -18,7 +19,8 @@ _ALREADY_THERE = 10058
 
 
 async def ensure_streams(bus: Bus, streams: Iterable[Stream], replicas: int = 1) -> tuple[str, ...]:
-    """Make every stream that is missing, bring the others to the table's configuration, and return the names newly made.
+    """Make every stream that is missing, bring the others to the table's configuration, and return the names newly
+    made.
 
     Safe to repeat and to run from two replicas at once: the same configuration is the same stream.
     """

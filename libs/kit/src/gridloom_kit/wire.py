@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
-from gridloom_contract.base import Message
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
+
+from gridloom_contract.base import Message
 
 from . import metrics
 from .log import get_logger

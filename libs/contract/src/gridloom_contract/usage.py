@@ -1,0 +1,94 @@
+"""Usage accounting: one ledger line for each ended job, rollups by day, tag and model."""
+
+from __future__ import annotations
+
+from .base import Instant, Message, Value
+from .vocabulary import State, Usage
+
+
+class GetUsage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.get.1"):
+    """Gateway to usage: totals of an account from day `since` to day `until` (inclusive, `YYYY-MM-DD`, UTC).
+
+    `group_by` is any of day, tag, model, key; empty means one total.
+    """
+
+    account: str
+    since: str | None = None
+    until: str | None = None
+    group_by: tuple[str, ...] = ("day", "tag")
+
+
+class UsageRow(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Totals of one group. What was not grouped by is None."""
+
+    day: str | None = None
+    tag: str | None = None
+    model: str | None = None
+    key: str | None = None
+    jobs: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    canceled: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    estimated_jobs: int = 0
+    engine_seconds: float = 0.0
+
+
+class UsageReport(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.report.1"):
+    """Answer to `GetUsage`, ordered by its groups."""
+
+    account: str
+    rows: tuple[UsageRow, ...]
+    total: UsageRow
+
+
+class VerifyUsage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.verify.1"):
+    """Gateway to usage: recompute rollups from the ledger and the ledger from the jobs. Answered by `VerifyReport`."""
+
+
+class LedgerTotals(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.ledger.totals.1"):
+    """Quota to usage: what the ledger says these accounts used since `since`."""
+
+    accounts: tuple[str, ...]
+    since: Instant
+
+
+class AccountTotal(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens in and out of one account's ended jobs."""
+
+    account: str
+    tokens: int
+    jobs: int
+
+
+class LedgerTotalsReport(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.ledger.totals.report.1"):
+    """Answer to `LedgerTotals`, in its order."""
+
+    totals: tuple[AccountTotal, ...]
+
+
+class ListEndings(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.endings.list.1"):
+    """Usage to scheduler:
+    ended jobs in order of their id, after `after`, at most `limit`. For verification and catching up.
+    """
+
+    after: str | None = None
+    limit: int = 1000
+
+
+class Ending(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """How one job ended, as its document says. `seq` is that of its last `JobFinished`."""
+
+    job: str
+    account: str
+    seq: int
+    state: State
+    ended_at: Instant
+    usage: Usage | None = None
+
+
+class EndingPage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.endings.page.1"):
+    """Answer to `ListEndings`; empty means that was all."""
+
+    endings: tuple[Ending, ...]
