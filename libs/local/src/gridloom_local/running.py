@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Final
 
 from gridloom_local.servers import Server
@@ -50,6 +52,15 @@ class Running:
         if self.is_alive:
             self._process.send_signal(number)
 
+    def suspend(self) -> None:
+        """Freeze the process; return once it is frozen, all its threads included."""
+        self.signal(signal.SIGSTOP)
+        wait_until_stopped(self.pid)
+
+    def resume(self) -> None:
+        """Let it go on after `suspend`."""
+        self.signal(signal.SIGCONT)
+
     def stop(self, within_seconds: float = 10.0) -> None:
         """Ask the server to end and wait for it; kill it after `within_seconds`."""
         self.signal(signal.SIGTERM)
@@ -81,6 +92,13 @@ def start(server: Server) -> Running:
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - it makes one system call and takes no lock
         )
     return Running(server, process)
+
+
+def wait_until_stopped(pid: int) -> None:
+    """Return once a child that was sent SIGSTOP has stopped: a thread of it may go on for a moment."""
+    if hasattr(os, "waitid"):  # not on macOS before Python 3.13
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WSTOPPED)
 
 
 def log_tail(server: Server, lines: int = 20) -> str:

@@ -10,6 +10,8 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from gridloom_local.running import wait_until_stopped
+
 _PIECE_BYTES = 65_536
 _PIECES_ON_THE_WAY = 256
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
@@ -121,6 +123,7 @@ def kill(pid: int) -> None:
 def suspended(pid: int) -> Iterator[None]:
     """Freeze a process: it keeps its connections, misses its deadlines, and wakes up believing nothing happened."""
     os.kill(pid, signal.SIGSTOP)
+    wait_until_stopped(pid)
     try:
         yield
     finally:

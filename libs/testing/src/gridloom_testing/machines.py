@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from pathlib import Path
 from typing import Protocol
 
@@ -52,12 +51,12 @@ class ChildMachine:
     def suspend(self) -> None:
         """SIGSTOP."""
         if self._running:
-            self._running.signal(signal.SIGSTOP)
+            self._running.suspend()
 
     def resume(self) -> None:
         """SIGCONT."""
         if self._running:
-            self._running.signal(signal.SIGCONT)
+            self._running.resume()
 
     def erase(self) -> None:
         """Remove the folder it stores in."""
