@@ -26,6 +26,10 @@ _STORE_PATIENCE_SECONDS = 6.0
 """A leader change takes 4-8 s; whoever publishes keeps the message and tries again."""
 
 
+BusError = NatsError
+"""What a raw request raises when nobody answers or the line is down. Services catch it by this name."""
+
+
 class JetStreamApiError(Exception):
     """JetStream refused a request; `code` is like HTTP's, `err_code` JetStream's own (10059: no such stream)."""
 
