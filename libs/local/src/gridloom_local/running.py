@@ -14,6 +14,7 @@ from typing import Final
 from gridloom_local.servers import Server
 
 _PROBE_PAUSE_SECONDS: Final = 0.02
+_TAIL_CHARACTERS: Final = 6000
 _KILLED_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -102,9 +103,9 @@ def wait_until_stopped(pid: int) -> None:
 
 
 def log_tail(server: Server, lines: int = 20) -> str:
-    """Return the last lines of a server's log."""
+    """Return the last lines of a server's log; a traceback in one line is cut at its start."""
     text = server.log.read_text(errors="replace") if server.log.exists() else ""
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join(text.splitlines()[-lines:])[-_TAIL_CHARACTERS:]
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -8,7 +8,7 @@ import click
 
 from gridloom_local.cli.running import ask_as_admin, home
 from gridloom_local.facts import read_env
-from gridloom_local.tables import print_json, print_table
+from gridloom_local.tables import moment, print_json, print_table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -48,12 +48,14 @@ def list_workers(as_json: bool) -> None:
     if as_json:
         print_json(entries)
         return
-    columns = ("worker", "name", "state", "models", "free slots", "slots", "jobs", "engine", "last seen")
+    columns = ("worker", "name", "state", "models", "free slots", "jobs", "engine", "last seen")
     rows = [
         (
             *(entry.get(field) for field in ("worker", "name", "state")),
             [offer["model"] for offer in entry.get("offers", ())],
-            *(entry.get(field) for field in ("free_slots", "slots", "jobs", "engine", "last_seen_at")),
+            f"{entry['free_slots']} of {entry['slots']}",
+            *(entry.get(field) for field in ("jobs", "engine")),
+            moment(entry.get("last_seen_at")),
         )
         for entry in entries
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import aiohttp
@@ -22,6 +22,7 @@ _ANSWER_SECONDS: Final = 5.0
 _STRANGER: Final = "waaaaaaaaaaaa"
 _JOB: Final = "0" * 32
 
+_ALWAYS_REFUSED: Final = "nobody.may.hear.this"
 _FORBIDDEN_TO_WORKERS: Final = (subjects.tokens("*", "*"), subjects.live(_JOB), subjects.control(_STRANGER), "_INBOX.>")
 _NEEDED_BY_SERVICES: Final = {
     GATEWAY: (subjects.live(_JOB), subjects.events_of_job(_JOB)),
@@ -88,26 +89,37 @@ async def worker_findings(url: str, worker: str, token: str) -> list[Finding]:
 
 async def _refused(url: str, wanted: tuple[str, ...], **login: Any) -> list[str]:
     """Return the subjects among `wanted` to which this identity may not subscribe."""
-    async with _connected(url, **login) as (client, errors):
-        for subject in wanted:
+    async with _connected(url, **login) as (client, refusals):
+        for subject in (*wanted, _ALWAYS_REFUSED):
             await client.subscribe(subject)
-        await client.flush(timeout=int(_ANSWER_SECONDS))
-        # The server answers in order: its refusals came before its answer to the flush.
-        await asyncio.sleep(0)
-        return [subject for subject in wanted if any(f'"{subject}"'.lower() in error.lower() for error in errors)]
+        # The server refuses in order, so once it has refused the last one it has decided on all of them. If it does
+        # not refuse that one, the identity is not shut in at all, and what came until then is the truth.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(refusals.last_refused.wait(), _ANSWER_SECONDS)
+        return [subject for subject in wanted if subject.lower() in refusals.subjects]
+
+
+class _Refusals:
+    """What the server refused, as it tells it: in lower case."""
+
+    def __init__(self) -> None:
+        self.subjects: set[str] = set()
+        self.last_refused = asyncio.Event()
+
+    async def remember(self, error: Exception) -> None:
+        _, _, subject = str(error).lower().partition('subscription to "')
+        self.subjects.add(subject.removesuffix('"'))
+        if _ALWAYS_REFUSED in self.subjects:
+            self.last_refused.set()
 
 
 @asynccontextmanager
-async def _connected(url: str, **login: Any) -> AsyncIterator[tuple[Client, list[str]]]:
-    client, errors = Client(), list[str]()
-
-    async def remember(error: Exception) -> None:
-        errors.append(str(error))
-
-    await client.connect(url, **login, allow_reconnect=False, error_cb=remember, connect_timeout=5)
+async def _connected(url: str, **login: Any) -> AsyncIterator[tuple[Client, _Refusals]]:
+    client, refusals = Client(), _Refusals()
+    await client.connect(url, **login, allow_reconnect=False, error_cb=refusals.remember, connect_timeout=5)
     if not client.is_connected:
         raise ConnectionError("NATS did not let this identity in")
     try:
-        yield client, errors
+        yield client, refusals
     finally:
         await client.close()
