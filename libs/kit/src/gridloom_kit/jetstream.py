@@ -11,13 +11,12 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from gridloom_contract.base import Message, Value, encode
-
-from . import metrics
-from .log import get_logger
-from .wire import with_trace
+from gridloom_kit import metrics
+from gridloom_kit.log import get_logger
+from gridloom_kit.wire import with_trace
 
 if TYPE_CHECKING:
-    from .bus import Bus
+    from gridloom_kit.bus import Bus
 
 log = get_logger()
 

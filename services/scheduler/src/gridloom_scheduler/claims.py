@@ -1,0 +1,91 @@
+"""Claims: a job for a worker of ours, the slot taken in memory before the claim is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import msgspec
+
+from gridloom_contract import subjects
+from gridloom_contract.jobs import Task
+from gridloom_contract.work import WorkOrder
+from gridloom_kit.jetstream import Outgoing
+from gridloom_scheduler.census import Census
+from gridloom_scheduler.chance import Chance
+from gridloom_scheduler.fleet import Fleet
+from gridloom_scheduler.outbox import order_message
+from gridloom_scheduler.record import JobRecord, Lease
+from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.rules.changes import Change
+from gridloom_scheduler.rules.placement import Board, can_serve
+from gridloom_scheduler.rules.routes import rivals_of
+from gridloom_scheduler.rules.submission import queue_of
+from gridloom_scheduler.rules.transitions import Placement
+
+
+def order_of(job: JobRecord) -> Outgoing:
+    """Return the order for a job that has just been claimed."""
+    if job.lease is None or job.served_model is None:
+        raise ValueError(f"job {job.id} is not claimed")
+    order = WorkOrder(
+        job=job.id,
+        worker=job.lease.worker,
+        attempt=job.attempt,
+        token=job.lease.token,
+        model=job.served_model,
+        task=msgspec.json.decode(job.task, type=Task),
+        timeout_seconds=job.timeout_seconds,
+        until=job.timeout_at,
+    )
+    return order_message(subjects.work(job.lane, job.served_model, job.lease.worker, job.id), order)
+
+
+class Claims:
+    """Makes claims: the change that gives a job to a worker of ours, its slot taken in memory first."""
+
+    def __init__(self, fleet: Fleet, census: Census, chance: Chance, waiting: Set[str]) -> None:
+        self._fleet = fleet
+        self._census = census
+        self._chance = chance
+        self._waiting = waiting
+
+    def at_once(self, jobs: Sequence[JobRecord]) -> dict[str, Change]:
+        """Return claims, by job, for those new jobs that need not wait: a worker is free and nobody stands before them."""
+        board, claims = self.board(), {}
+        for job in jobs:
+            if self._waiting.isdisjoint(rivals_of(job.route, job.family)) and self._fleet.has_credit(job.route):
+                placement = board.place(job)
+                claim = self.claim(job, placement) if placement else None
+                if claim is not None:
+                    self.won(claim)
+                    claims[job.id] = claim
+        return claims
+
+    def board(self) -> Board:
+        """Return the seats with credit, ready for one round of placements."""
+        return Board(self._fleet.seats_on, self._others_serve)
+
+    def claim(self, job: JobRecord, placement: Placement) -> Change | None:
+        """Return the claim, with the slot reserved; None if the worker left meanwhile."""
+        seat = self._fleet.get(placement.worker)
+        if seat is None or seat.session is None:
+            return None
+        lease = Lease(worker=seat.id, token=self._chance.ids.token(), session=seat.session)
+        change = transitions.assigned(job, placement, lease, self._chance.moment())
+        self._fleet.reserve(change.after)
+        return change
+
+    def dropped(self, change: Change) -> None:
+        """Give the slot of a claim back that was not stored."""
+        self._fleet.land(change.after)
+
+    def won(self, change: Change) -> None:
+        """Move fair time on for a claim that was stored."""
+        self._chance.fair.dispatched(queue_of(change.before), change.before.fair)
+
+    def _others_serve(self, job: JobRecord) -> bool:
+        seats = [seat for seat in self._fleet.seats_of_route(job.route) if seat.takes_work]
+        if any(seat.id not in job.excluded and can_serve(seat, job) for seat in seats):
+            return True
+        # Our own workers are known better here than in the census, dead ones included.
+        return self._census.somebody_else_serves(job, but=[seat.id for seat in self._fleet])

@@ -1,0 +1,118 @@
+"""The ledger: the one way in which a job changes. Stores changes, then does what follows from those that were stored.
+
+What follows: the fleet's view of the slot, the facts and orders on the bus, metrics and a log line, and a nudge to
+whoever can go on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gridloom_contract.events import JobAssigned, JobFinished, JobRequeued
+from gridloom_contract.fault import FaultCode
+from gridloom_contract.vocabulary import State
+from gridloom_kit.log import get_logger
+from gridloom_scheduler import metrics
+from gridloom_scheduler.catalogue import Catalogue
+from gridloom_scheduler.claims import order_of
+from gridloom_scheduler.doorbell import Doorbell
+from gridloom_scheduler.fleet import Fleet
+from gridloom_scheduler.outbox import Outbox
+from gridloom_scheduler.record import JobRecord
+from gridloom_scheduler.rules.changes import Change
+
+log = get_logger()
+
+_SYSTEM_FAULTS = frozenset({FaultCode.WORKER_LOST, FaultCode.INTERNAL, FaultCode.UNAVAILABLE, FaultCode.NO_CAPACITY})
+_USER_FAULTS = frozenset({FaultCode.INVALID, FaultCode.TOO_LARGE, FaultCode.UNSUPPORTED_MEDIA})
+
+
+class Changes(Protocol):
+    """Where changes are stored."""
+
+    async def apply(self, changes: Sequence[Change]) -> list[bool]:
+        """Store each change whose job is still as it was seen; say which."""
+        ...
+
+
+class Ledger:
+    """Stores changes and carries out what follows from them."""
+
+    def __init__(self, store: Changes, fleet: Fleet, outbox: Outbox, doorbell: Doorbell, catalogue: Catalogue) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._outbox = outbox
+        self._doorbell = doorbell
+        self._catalogue = catalogue
+
+    async def commit(self, changes: Sequence[Change]) -> list[bool]:
+        """Store the changes and follow up on those that won. Returns which did."""
+        won = await self._store.apply(changes)
+        self.follow_up([change for change, stored in zip(changes, won, strict=True) if stored])
+        return won
+
+    def accepted(self, jobs: Sequence[JobRecord], claims: Sequence[Change]) -> None:
+        """Do what follows from new jobs that are stored, some of them with their claim."""
+        for job in jobs:
+            label = self._catalogue.label(job.model)
+            metrics.jobs_submitted.labels(label, self._catalogue.kind_of(job.model)).inc()
+        self._outbox.post(fact for job in jobs for fact in job.events)
+        self.follow_up(claims)
+        claimed = {claim.before.id for claim in claims}
+        routes = {job.route for job in jobs if job.id not in claimed}
+        if routes:
+            self._doorbell.ring(routes)
+
+    def follow_up(self, changes: Sequence[Change]) -> None:
+        """Do what follows from changes that are stored."""
+        routes: set[str] = set()
+        for change in changes:
+            routes |= self._follow_up(change)
+            self._count(change)
+        orders = [order_of(change.after) for change in changes if is_claim(change)]
+        self._outbox.post((fact for change in changes for fact in change.facts), orders)
+        if routes:
+            self._doorbell.ring(routes)
+
+    def _follow_up(self, change: Change) -> set[str]:
+        """Bring the fleet up to date and return the routes on which others may go on."""
+        after = change.after
+        routes = {after.route} if after.state is State.QUEUED else set()
+        worker = change.frees_worker
+        if worker is None:
+            self._fleet.board(after)
+        elif self._fleet.land(change.before) is None:
+            self._doorbell.look_again(worker)
+        else:
+            self._doorbell.nudge()
+        return routes
+
+    def _count(self, change: Change) -> None:
+        after = change.after
+        model = self._catalogue.label(after.model)
+        for fact in change.facts:
+            if isinstance(fact, JobAssigned):
+                metrics.queue_wait_seconds.labels(model).observe(fact.waited_ms / 1000)
+                log.info(
+                    "job.assigned", job=after.id, worker=fact.worker, attempt=after.attempt, waited_ms=fact.waited_ms
+                )
+            elif isinstance(fact, JobRequeued):
+                metrics.job_attempts.labels(fact.reason).inc()
+                log.info("job.requeued", job=after.id, worker=fact.worker, attempt=fact.attempt, reason=fact.reason)
+            elif isinstance(fact, JobFinished):
+                metrics.jobs_terminal.labels(model, str(fact.state), _blame(after)).inc()
+                log.info("job.finished", job=after.id, state=str(fact.state), reason=fact.reason, attempt=after.attempt)
+
+
+def is_claim(change: Change) -> bool:
+    """Whether the change gives a job to a worker, which then needs an order."""
+    return change.before.lease is None and change.after.lease is not None
+
+
+def _blame(job: JobRecord) -> str:
+    if job.error is None:
+        return ""
+    if job.error.code in _SYSTEM_FAULTS:
+        return "system"
+    return "user" if job.error.code in _USER_FAULTS else "worker"

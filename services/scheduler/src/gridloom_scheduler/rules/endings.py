@@ -1,0 +1,141 @@
+"""How attempts end: what a worker's report changes, and what its silence does.
+
+Everything in a report comes from a stranger: it counts only under the current lease, and what it carries is bounded
+before it is stored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from gridloom_contract.fault import Fault, FaultCode
+from gridloom_contract.vocabulary import State, Usage
+from gridloom_contract.work import ResultReport, StartReport, Verdict
+from gridloom_domain.job import Reason
+from gridloom_scheduler.record import JobRecord
+from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.rules.changes import Change, Moment
+from gridloom_scheduler.rules.transitions import Answer, Setback
+
+Report = StartReport | ResultReport
+
+_MAY_PASS = frozenset({FaultCode.UPSTREAM, FaultCode.WORKER_LOST, FaultCode.INTERNAL, FaultCode.UNAVAILABLE})
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
+_MOST_TOKENS = 1_000_000_000
+_MOST_SECONDS = 1e7
+_LONGEST_MESSAGE = 2_000
+_LONGEST_WORD = 64
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the reports on one job, in the order they came, amount to: a verdict each, and at most one change."""
+
+    verdicts: tuple[Verdict, ...]
+    change: Change | None = None
+
+
+def judge(job: JobRecord | None, worker: str, reports: Sequence[Report], moment: Moment) -> Judgement:
+    """Judge what `worker` reports on one job; a start and its result become one change with the facts of both."""
+    verdicts: list[Verdict] = []
+    change: Change | None = None
+    for report in reports:
+        current = change.after if change else job
+        verdict, step = _judge_one(current, worker, report, moment)
+        verdicts.append(verdict)
+        change = _both(change, step)
+    return Judgement(tuple(verdicts), change)
+
+
+def _judge_one(job: JobRecord | None, worker: str, report: Report, moment: Moment) -> tuple[Verdict, Change | None]:
+    if job is None:
+        return Verdict.STALE, None
+    lease = job.lease
+    if lease is None or (lease.worker, lease.token, job.attempt) != (worker, report.token, report.attempt):
+        known = job.recorded_token is not None and job.recorded_token == report.token
+        return (Verdict.RECORDED if known else Verdict.STALE), None
+    if isinstance(report, ResultReport):
+        return Verdict.RECORDED, _ending(job, report, moment)
+    return Verdict.RECORDED, transitions.started(job, moment) if job.state is State.CLAIMED else None
+
+
+def _both(first: Change | None, second: Change | None) -> Change | None:
+    if first is None or second is None:
+        return first or second
+    return Change(before=first.before, values={**first.values, **second.values}, facts=(*first.facts, *second.facts))
+
+
+def _ending(job: JobRecord, result: ResultReport, moment: Moment) -> Change:
+    if result.refused:
+        setback = Setback(Reason.REFUSED, counts=False, avoids_worker=False)
+        return transitions.requeued(job, setback, moment)
+    if result.fault is not None:
+        return after_fault(job, _bounded_fault(result.fault), moment, _bounded_usage(result.usage))
+    answer = Answer(
+        output=result.output or "",
+        finish_reason=result.finish_reason[:_LONGEST_WORD] if result.finish_reason else None,
+        usage=_bounded_usage(result.usage),
+        engine_seconds=_bounded_seconds(result.engine_seconds),
+        first_token_seconds=_bounded_seconds(result.first_token_seconds),
+    )
+    return transitions.succeeded(job, answer, moment)
+
+
+def after_fault(job: JobRecord, fault: Fault, moment: Moment, usage: Usage | None = None) -> Change:
+    """An attempt failed: try again elsewhere after a pause if that may help and attempts are left, else the job failed."""
+    if not _may_try_again(job, fault):
+        return transitions.failed(job, fault, moment, usage)
+    pause = min(_FIRST_PAUSE_SECONDS * 2.0**job.failures, _LONGEST_PAUSE_SECONDS)
+    setback = Setback(transitions.reason_of(fault), fault=fault, pause_seconds=pause)
+    return transitions.requeued(job, setback, moment)
+
+
+def after_loss(job: JobRecord, message: str, moment: Moment) -> Change:
+    """The worker is gone with the job: at once to another one, or failed if this was the last attempt."""
+    fault = Fault(code=FaultCode.WORKER_LOST, message=message, retryable=True)
+    if not _may_try_again(job, fault):
+        return transitions.failed(job, fault, moment)
+    return transitions.requeued(job, Setback(Reason.LEASE_LOST, fault=fault), moment)
+
+
+def undelivered(job: JobRecord, moment: Moment) -> Change:
+    """The order never reached the worker: it waits again, and nobody is blamed."""
+    return transitions.requeued(job, Setback(Reason.UNDELIVERED, counts=False, avoids_worker=False), moment)
+
+
+def handed_back(job: JobRecord, moment: Moment) -> Change:
+    """The worker may not have the job any more (revoked): it waits for another one, and nobody is blamed."""
+    return transitions.requeued(job, Setback(Reason.LEASE_LOST, counts=False), moment)
+
+
+def _may_try_again(job: JobRecord, fault: Fault) -> bool:
+    return fault.retryable and fault.code in _MAY_PASS and job.failures + 1 < job.max_attempts
+
+
+def _bounded_fault(fault: Fault) -> Fault:
+    wait = fault.retry_after_seconds
+    return msgspec.structs.replace(
+        fault,
+        message=fault.message[:_LONGEST_MESSAGE],
+        field=fault.field[:_LONGEST_WORD] if fault.field else None,
+        retry_after_seconds=None if wait is None else _bounded_seconds(wait),
+    )
+
+
+def _bounded_usage(usage: Usage | None) -> Usage | None:
+    if usage is None:
+        return None
+    tokens_in = min(max(usage.tokens_in, 0), _MOST_TOKENS)
+    tokens_out = min(max(usage.tokens_out, 0), _MOST_TOKENS)
+    return Usage(tokens_in=tokens_in, tokens_out=tokens_out, estimated=usage.estimated)
+
+
+def _bounded_seconds(seconds: float | None) -> float | None:
+    if seconds is None or not math.isfinite(seconds):
+        return None
+    return min(max(seconds, 0.0), _MOST_SECONDS)

@@ -1,0 +1,113 @@
+"""From a submission to a job: what is refused and why, and the first document of what is accepted."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gridloom_contract import events
+from gridloom_contract.jobs import Submission
+from gridloom_contract.vocabulary import Match, State
+from gridloom_domain.errors import Invalid, TooLarge, UnknownModel
+from gridloom_domain.ids import from_hex
+from gridloom_domain.lanes import lane_of
+from gridloom_scheduler.record import JobRecord
+from gridloom_scheduler.rules.changes import Moment
+from gridloom_scheduler.rules.fairness import Queue, cost_of
+from gridloom_scheduler.rules.routes import route_of
+
+_ENVELOPE_BYTES = 2048
+"""What an order or an answer adds to the task at most: ids, lease, times."""
+_MOST_NAMED_MODELS = 20
+PRIORITY_LIMIT = 1_000_000
+_LONGEST_TIMEOUT_SECONDS = 30 * 86_400.0
+_MOST_ATTEMPTS = 100
+
+
+def draft_of(submission: Submission, family: str, moment: Moment, most_bytes: int) -> JobRecord:
+    """Return the job as it would be accepted, not yet placed in fair time (`fair` is 0).
+
+    `family` is that of the model. Raises `Invalid` or `TooLarge` if the submission cannot be carried out.
+    """
+    task = msgspec.json.encode(submission.task).decode()
+    echo = msgspec.json.encode(submission.echo).decode()
+    _check_size(len(task.encode()) + len(echo.encode()), most_bytes)
+    _check_ranges(submission)
+    return JobRecord(
+        id=submission.job,
+        account=submission.account,
+        key=submission.key,
+        dialect=submission.dialect,
+        model=submission.model,
+        match=submission.match,
+        family=family,
+        route=route_of(submission.match, submission.model, family, submission.node),
+        task=task,
+        echo=echo,
+        state=State.QUEUED,
+        created_at=moment.at,
+        queued_at=moment.at,
+        priority=submission.priority,
+        lane=lane_of(submission.priority, sync=submission.sync, batch=submission.batch),
+        fair=0.0,
+        cost=cost_of(submission.task),
+        seq=1,
+        published=0,
+        tag=submission.tag,
+        sync=submission.sync,
+        batch=submission.batch,
+        node=submission.node,
+        max_attempts=submission.max_attempts,
+        timeout_seconds=submission.timeout_seconds,
+        deadline_at=submission.deadline_at,
+        expires_at=submission.deadline_at,
+        webhook_url=submission.webhook_url,
+        traceparent=submission.traceparent,
+        unpublished_since=moment.at,
+        events=(_accepted(submission, moment),),
+    )
+
+
+def queue_of(job: JobRecord) -> Queue:
+    """Return the queue in which the job waits."""
+    return Queue(job.route, job.priority)
+
+
+def unknown_model(model: str, known: list[str]) -> UnknownModel:
+    """Return the fault for a model nobody ever offered, naming those that exist."""
+    named = ", ".join(sorted(known)[:_MOST_NAMED_MODELS]) or "none yet"
+    more = ", …" if len(known) > _MOST_NAMED_MODELS else ""
+    return UnknownModel(f"unknown model {model[:200]!r}; known models: {named}{more}", "model")
+
+
+def _accepted(submission: Submission, moment: Moment) -> events.JobAccepted:
+    return events.JobAccepted(
+        job=submission.job,
+        account=submission.account,
+        seq=1,
+        at=moment.at,
+        id=moment.id,
+        model=submission.model,
+        priority=submission.priority,
+        tag=submission.tag,
+    )
+
+
+def _check_size(size: int, most_bytes: int) -> None:
+    if size + _ENVELOPE_BYTES > most_bytes:
+        limit = most_bytes - _ENVELOPE_BYTES
+        raise TooLarge(f"the job's input is {size} bytes; at most {limit} can be handed to a worker", "prompt")
+
+
+def _check_ranges(submission: Submission) -> None:
+    try:
+        from_hex(submission.job)
+    except ValueError as error:
+        raise Invalid(str(error), "job") from error
+    if submission.match is Match.UNKNOWN:
+        raise Invalid("the match must be exact or family", "match")
+    if abs(submission.priority) > PRIORITY_LIMIT:
+        raise Invalid(f"priority {submission.priority} is beyond ±{PRIORITY_LIMIT}", "priority")
+    if not 0 < submission.timeout_seconds <= _LONGEST_TIMEOUT_SECONDS:
+        raise Invalid(f"a timeout of {submission.timeout_seconds} s is not between 0 and 30 days", "timeout_seconds")
+    if not 1 <= submission.max_attempts <= _MOST_ATTEMPTS:
+        raise Invalid(f"max_attempts {submission.max_attempts} is not between 1 and {_MOST_ATTEMPTS}", "max_attempts")

@@ -1,0 +1,223 @@
+"""Every transition of a job, each as one `Change`: the fields it sets and the facts it states (API.md §1.0).
+
+Who may take which transition is decided by the callers; that the stored job is still the one they saw, by the
+compare-and-set that stores the change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from gridloom_contract import events
+from gridloom_contract.fault import Fault, FaultCode
+from gridloom_contract.vocabulary import State, Usage
+from gridloom_domain.job import Reason
+from gridloom_scheduler.record import JobRecord, Lease
+from gridloom_scheduler.rules.changes import Change, Facts, Moment
+
+_OUT_OF_HAND: dict[str, Any] = {"lease": None, "timeout_at": None}
+_ENDED: dict[str, Any] = {**_OUT_OF_HAND, "expires_at": None, "held_until": None}
+_UNENDED: dict[str, Any] = dict.fromkeys(
+    ("output", "finish_reason", "usage", "error", "ended_at", "started_at", "claimed_at", "worker", "served_model")
+)
+
+_FAILED_FOR = {
+    FaultCode.UPSTREAM: Reason.UPSTREAM_ERROR,
+    FaultCode.WORKER_LOST: Reason.LEASE_LOST,
+    FaultCode.BAD_OUTPUT: Reason.BAD_OUTPUT,
+    FaultCode.INVALID: Reason.INVALID_REQUEST,
+    FaultCode.TOO_LARGE: Reason.INVALID_REQUEST,
+    FaultCode.UNSUPPORTED_MEDIA: Reason.INVALID_REQUEST,
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which worker gets the job, as which model, and by which rule."""
+
+    worker: str
+    model: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker brought back from a successful attempt. Seconds are its own measurements, for display only."""
+
+    output: str
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    engine_seconds: float | None = None
+    first_token_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Setback:
+    """Why an attempt ended without an answer. `counts` as a failure; the worker is avoided; pause before the next one."""
+
+    reason: Reason
+    fault: Fault | None = None
+    counts: bool = True
+    avoids_worker: bool = True
+    pause_seconds: float = 0.0
+
+
+def reason_of(fault: Fault) -> Reason:
+    """Return the reason that stands for a fault in a job's timeline."""
+    return _FAILED_FOR.get(fault.code, Reason.WORKER_ERROR)
+
+
+def assigned(job: JobRecord, placement: Placement, lease: Lease, moment: Moment) -> Change:
+    """A queued job is claimed for a worker, as a new attempt."""
+    facts = Facts(job, moment, attempt=job.attempt + 1)
+    facts.state(
+        events.JobAssigned,
+        worker=placement.worker,
+        served_model=placement.model,
+        why=placement.why,
+        waited_ms=max(0, round((moment.at - job.queued_at).total_seconds() * 1000)),
+    )
+    return facts.change(
+        state=State.CLAIMED,
+        reason=None,
+        attempt=job.attempt + 1,
+        lease=lease,
+        worker=placement.worker,
+        served_model=placement.model,
+        claimed_at=moment.at,
+        started_at=None,
+        timeout_at=moment.at + timedelta(seconds=job.timeout_seconds),
+    )
+
+
+def started(job: JobRecord, moment: Moment) -> Change:
+    """The worker handed the job to its engine."""
+    facts = Facts(job, moment)
+    facts.state(events.JobStarted, worker=job.worker)
+    return facts.change(state=State.RUNNING, started_at=moment.at)
+
+
+def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
+    """The answer is there. A result that overtook its start report passes through `running` in the same write."""
+    facts = Facts(job, moment)
+    if job.state is State.CLAIMED:
+        facts.state(events.JobStarted, worker=job.worker)
+    finished = _finished(job, State.SUCCEEDED)
+    facts.state(
+        events.JobFinished,
+        **finished,
+        usage=answer.usage,
+        engine_seconds=answer.engine_seconds,
+        first_token_seconds=answer.first_token_seconds,
+    )
+    return facts.change(
+        **_ENDED,
+        state=State.SUCCEEDED,
+        reason=None,
+        error=None,
+        started_at=job.started_at or moment.at,
+        ended_at=moment.at,
+        output=answer.output,
+        finish_reason=answer.finish_reason,
+        usage=answer.usage,
+        recorded_token=_token(job),
+    )
+
+
+def failed(job: JobRecord, fault: Fault, moment: Moment, usage: Usage | None = None) -> Change:
+    """The attempt failed in a way that another would repeat, or it was the last one."""
+    facts = Facts(job, moment)
+    reason = reason_of(fault)
+    facts.state(events.JobFinished, **_finished(job, State.FAILED), reason=reason, fault=fault, usage=usage)
+    return facts.change(
+        **_ENDED,
+        state=State.FAILED,
+        reason=reason,
+        error=fault,
+        usage=usage,
+        failures=job.failures + 1,
+        ended_at=moment.at,
+        recorded_token=_token(job),
+    )
+
+
+def requeued(job: JobRecord, setback: Setback, moment: Moment) -> Change:
+    """The attempt ended without an answer; the job waits for another one, after a pause if there is to be one."""
+    facts = Facts(job, moment)
+    facts.state(events.JobRequeued, reason=setback.reason, worker=job.worker, fault=setback.fault)
+    values: dict[str, Any] = {"state": State.QUEUED, "reason": setback.reason, "held_until": None}
+    if setback.pause_seconds > 0:
+        until = moment.at + timedelta(seconds=setback.pause_seconds)
+        facts.state(events.JobHeld, reason=Reason.BACKOFF, until=until)
+        values = {"state": State.HELD, "reason": Reason.BACKOFF, "held_until": until}
+    avoided = {job.worker} if setback.avoids_worker and job.worker else set()
+    return facts.change(
+        **_OUT_OF_HAND,
+        **values,
+        queued_at=moment.at,
+        started_at=None,
+        claimed_at=None,
+        worker=None,
+        served_model=None,
+        failures=job.failures + (1 if setback.counts else 0),
+        excluded=tuple(sorted({*job.excluded, *avoided})) or None,
+        recorded_token=_token(job),
+    )
+
+
+def canceled(job: JobRecord, reason: str, moment: Moment) -> Change:
+    """Somebody, or a clock, ended the job before it had an answer."""
+    facts = Facts(job, moment)
+    facts.state(events.JobFinished, **_finished(job, State.CANCELED), reason=reason)
+    return facts.change(**_ENDED, state=State.CANCELED, reason=reason, ended_at=moment.at)
+
+
+def released(job: JobRecord, moment: Moment) -> Change:
+    """What a held job waited for is over; it waits for a worker now."""
+    facts = Facts(job, moment)
+    facts.state(events.JobReleased, reason=job.reason or Reason.BACKOFF)
+    return facts.change(state=State.QUEUED, reason=None, held_until=None)
+
+
+def retried(job: JobRecord, fair: float, moment: Moment) -> Change:
+    """An ended job runs again, as if it had just been submitted; a deadline runs anew."""
+    facts = Facts(job, moment)
+    facts.state(events.JobRetried)
+    deadline_at = moment.at + (job.deadline_at - job.created_at) if job.deadline_at else None
+    return facts.change(
+        **_UNENDED,
+        state=State.QUEUED,
+        reason=None,
+        failures=0,
+        excluded=None,
+        recorded_token=None,
+        queued_at=moment.at,
+        fair=fair,
+        deadline_at=deadline_at,
+        expires_at=deadline_at,
+    )
+
+
+def reprioritised(job: JobRecord, priority: int, lane: str, fair: float, moment: Moment) -> Change:
+    """The owner moved a waiting job up or down."""
+    facts = Facts(job, moment)
+    facts.state(events.JobReprioritised, priority=priority)
+    return facts.change(priority=priority, lane=lane, fair=fair)
+
+
+def _finished(job: JobRecord, state: State) -> dict[str, Any]:
+    return {
+        "state": state,
+        "key": job.key,
+        "model": job.model,
+        "dialect": job.dialect,
+        "tag": job.tag,
+        "worker": job.worker,
+        "served_model": job.served_model,
+    }
+
+
+def _token(job: JobRecord) -> str | None:
+    return job.lease.token if job.lease else job.recorded_token

@@ -1,0 +1,62 @@
+"""The job as its owner may see it, made to fit into one message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gridloom_contract.base import Message, encode
+from gridloom_contract.jobs import Job, JobPage, Task
+from gridloom_contract.vocabulary import State
+from gridloom_scheduler.record import JobRecord
+
+_SAME_NAME = (
+    *("account", "key", "dialect", "model", "state", "created_at", "match", "tag", "priority", "timeout_seconds"),
+    *("deadline_at", "node", "reason", "held_until", "attempt", "worker", "served_model", "claimed_at", "started_at"),
+    *("ended_at", "output", "finish_reason", "usage", "error"),
+)
+
+
+def job_view(record: JobRecord, position: int | None = None, starts_in_seconds: float | None = None) -> Job:
+    """Return what the owner sees. The position and the estimate are only there while the job is queued."""
+    same: dict[str, Any] = {name: getattr(record, name) for name in _SAME_NAME}
+    return Job(
+        job=record.id,
+        task=msgspec.json.decode(record.task, type=Task),
+        echo=msgspec.json.decode(record.echo),
+        queue_position=position,
+        estimated_start_seconds=starts_in_seconds,
+        **same,
+    )
+
+
+def fitting(job: Job, most_bytes: int) -> Job:
+    """Return the job, without its input if both together do not fit: the answer is what is asked for."""
+    return job if _fits(job, most_bytes) else msgspec.structs.replace(job, task=Task(kind=job.task.kind))
+
+
+def page_of(records: Sequence[JobRecord], total: int, most_bytes: int) -> JobPage:
+    """Return a page of jobs; their inputs, and then what their dialect kept, are left out if it would not fit with them."""
+    page = JobPage(jobs=tuple(job_view(record) for record in records), total=total)
+    if not _fits(page, most_bytes):
+        bare = tuple(msgspec.structs.replace(job, task=Task(kind=job.task.kind)) for job in page.jobs)
+        page = JobPage(jobs=bare, total=total)
+    if not _fits(page, most_bytes):
+        page = JobPage(jobs=tuple(msgspec.structs.replace(job, echo={}) for job in page.jobs), total=total)
+    return page
+
+
+def start_estimate(position: int, job_seconds: float, slots: int) -> float | None:
+    """Return in how many seconds the job at this position may start; None if nobody serves it."""
+    return round(position * job_seconds / slots, 1) if slots > 0 else None
+
+
+def is_queued(record: JobRecord) -> bool:
+    """Whether the job has a place in a queue."""
+    return record.state is State.QUEUED
+
+
+def _fits(message: Message, most_bytes: int) -> bool:
+    return len(encode(message)) <= most_bytes

@@ -1,0 +1,249 @@
+"""The scheduler on one screen: what it is made of, what it answers, hears and does in time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from gridloom_contract import registry
+from gridloom_contract.streams import STREAMS
+from gridloom_kit.batch import GroupCommit
+from gridloom_kit.bus import Bus, open_bus
+from gridloom_kit.mongo import Database, ensure_indexes, open_database
+from gridloom_kit.service import Answer, Service, Tick, answer, check, hear, task, tick
+from gridloom_kit.streams import ensure_streams
+from gridloom_scheduler.access import Bouncer, Tokens
+from gridloom_scheduler.assigner import Assigner
+from gridloom_scheduler.callout import Callout, Signer
+from gridloom_scheduler.catalogue import Catalogue
+from gridloom_scheduler.census import Census
+from gridloom_scheduler.chance import Chance
+from gridloom_scheduler.claims import Claims
+from gridloom_scheduler.consumers import Consumers
+from gridloom_scheduler.doorbell import Doorbell
+from gridloom_scheduler.drafting import Drafting
+from gridloom_scheduler.duty import Duty
+from gridloom_scheduler.fleet import Fleet, Terms
+from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
+from gridloom_scheduler.gauges import Gauges
+from gridloom_scheduler.handlers import JobDesk, Orders, Questions
+from gridloom_scheduler.intake import Intake
+from gridloom_scheduler.ledger import Ledger
+from gridloom_scheduler.outbox import Outbox
+from gridloom_scheduler.pace import Pace
+from gridloom_scheduler.recall import Recall
+from gridloom_scheduler.reception import Greeter, Reception
+from gridloom_scheduler.reconciliation import Reconciliation
+from gridloom_scheduler.reports import Reports
+from gridloom_scheduler.retirement import HandBack, Retirement
+from gridloom_scheduler.settings import Settings
+from gridloom_scheduler.shards import Shards
+from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
+from gridloom_scheduler.store.indexes import INDEXES
+from gridloom_scheduler.store.jobs import JobStore
+from gridloom_scheduler.store.queue import QueueStore
+from gridloom_scheduler.streamwatch import StreamWatch
+from gridloom_scheduler.sweeps import Republisher, Sweeps
+from gridloom_scheduler.vigil import Vigil
+
+NAME = registry.SCHEDULER
+_PING_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The three NATS connections: as the scheduler, as the auth callout, and as the system user that ends connections."""
+
+    bus: Bus
+    callout: Bus
+    system: Bus
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Service]:
+    """Connect, make sure that streams and indexes are there, and yield the service; on leaving, close in reverse."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings.mongo_url, settings.mongo_database))
+        await ensure_indexes(database, INDEXES)
+        lines = await open_lines(stack, settings)
+        await ensure_streams(lines.bus, STREAMS, settings.stream_replicas)
+        yield await compose(stack, settings, database, lines)
+
+
+async def open_lines(stack: AsyncExitStack, settings: Settings) -> Lines:
+    """Open the NATS connections."""
+    callout = _as_user(settings, settings.callout_user, settings.callout_password)
+    system = _as_user(settings, settings.system_user, settings.system_password)
+    return Lines(
+        bus=await stack.enter_async_context(open_bus(settings, NAME)),
+        callout=await stack.enter_async_context(open_bus(callout, f"{NAME}-callout")),
+        system=await stack.enter_async_context(open_bus(system, f"{NAME}-system")),
+    )
+
+
+def _as_user(settings: Settings, user: str, password: str) -> Settings:
+    return msgspec.structs.replace(settings, nats_user=user, nats_password=password)
+
+
+class Stores:
+    """The three collections, one class a kind of question."""
+
+    def __init__(self, database: Database) -> None:
+        self.jobs = JobStore(database)
+        self.queue = QueueStore(database)
+        self.workers = WorkerStore(database)
+        self.models = ModelStore(database)
+
+
+class Core:
+    """What everything else works with: the fleet in memory, the ledger, and who is told."""
+
+    def __init__(self, settings: Settings, stores: Stores, bus: Bus) -> None:
+        terms = Terms(settings.heartbeat_seconds, settings.lease_seconds, settings.prefetch_below_seconds)
+        self.chance = Chance()
+        self.catalogue = Catalogue(stores.models)
+        self.census = Census(stores.workers, self.chance.clock)
+        self.fleet = Fleet(self.chance.clock, terms)
+        self.doorbell = Doorbell(self.fleet)
+        self.outbox = Outbox(bus, stores.jobs)
+        self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
+        self.claims = Claims(self.fleet, self.census, self.chance, self.doorbell.waiting)
+        self.pace = Pace(stores.queue, self.chance, self.doorbell.may_wait_on)
+        self.recall = Recall(bus)
+        self.consumers = Consumers(bus)
+        self.greeter = Greeter(bus, self.chance)
+
+
+async def compose(stack: AsyncExitStack, settings: Settings, database: Database, lines: Lines) -> Service:
+    """Put the parts together and open what must be open before the first message."""
+    stores, bus = Stores(database), lines.bus
+    core = Core(settings, stores, bus)
+    await core.catalogue.load()
+    await core.census.refresh()
+    tokens = Tokens(settings.pepper, os.urandom)
+    signer = Signer(settings.callout_seed, core.chance.clock)
+    await Callout(lines.callout, stores.workers, tokens, signer, settings.worker_session_seconds).open()
+    watch = await _watch_of(stack, core, stores, bus)
+    desks = await _desks_of(stack, core, stores, lines, tokens)
+    return Service(
+        NAME,
+        bus=bus,
+        answers=_answers(desks),
+        hears=(hear(registry.WAKE, core.doorbell.hear),),
+        ticks=_ticks(core, stores, watch, desks),
+        tasks=(
+            task("outbox", core.outbox.run),
+            task("assigner", watch.assigner.run),
+            task("announcements", partial(core.doorbell.announce_to, bus, lambda: watch.shards.is_alone)),
+            task("shards", watch.shards.run),
+        ),
+        checks=(check("mongo", partial(_ping, database)),),
+    )
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What looks after the fleet."""
+
+    shards: Shards
+    assigner: Assigner
+    reception: Reception
+    reconciliation: Reconciliation
+    vigil: Vigil
+    streams: StreamWatch
+
+
+@dataclass(frozen=True)
+class Desks:
+    """What answers the gateway."""
+
+    jobs: JobDesk
+    orders: Orders
+    questions: Questions
+    models: ModelDesk
+    workers: WorkerDesk
+    hand_back: HandBack
+
+
+async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus) -> Watch:
+    reports = Reports(stores.jobs, core.fleet, core.ledger, core.chance)
+    reporting = await stack.enter_async_context(GroupCommit(reports.record))
+    reception = Reception(stores.workers, core.catalogue, core.consumers, core.greeter, core.doorbell)
+    reconciliation = Reconciliation(core.fleet, stores.jobs, stores.workers, core.recall, core.doorbell)
+    duty = Duty(bus, stores.workers, reception, reconciliation, reporting)
+    return Watch(
+        shards=Shards(bus, core.chance.ids.token(), duty.begin, duty.end),
+        assigner=Assigner(stores.queue, core.fleet, core.claims, core.ledger, core.doorbell),
+        reception=reception,
+        reconciliation=reconciliation,
+        vigil=Vigil(core.fleet, stores.workers, core.ledger, core.recall, core.chance),
+        streams=StreamWatch(bus, core.fleet, core.greeter),
+    )
+
+
+async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Lines, tokens: Tokens) -> Desks:
+    most_bytes = lines.bus.max_payload_bytes
+    drafting = Drafting(core.catalogue, stores.workers, core.chance, most_bytes)
+    intake = Intake(drafting, core.pace, stores.jobs, core.claims, core.ledger)
+    accepting = await stack.enter_async_context(GroupCommit(intake.accept))
+    questions = Questions(stores.jobs, stores.queue, core.census, most_bytes)
+    orders = Orders(stores.jobs, stores.queue, core.ledger, core.recall, core.pace)
+    hand_back = HandBack(stores.jobs, stores.workers, core.ledger, core.recall, core.chance)
+    retirement = Retirement(Bouncer(lines.system), core.consumers, hand_back, core.recall)
+    return Desks(
+        jobs=JobDesk(accepting, questions, orders),
+        orders=orders,
+        questions=questions,
+        models=ModelDesk(core.catalogue, core.census, stores.queue),
+        workers=WorkerDesk(stores.workers, stores.jobs, tokens, retirement, core.doorbell),
+        hand_back=hand_back,
+    )
+
+
+def _answers(desks: Desks) -> tuple[Answer, ...]:
+    return (
+        answer(registry.SUBMIT_JOBS, desks.jobs.on_submit),
+        answer(registry.GET_JOB, desks.questions.on_get),
+        answer(registry.LIST_JOBS, desks.questions.on_list),
+        answer(registry.GET_TIMELINE, desks.questions.on_timeline),
+        answer(registry.CANCEL_JOB, desks.jobs.on_cancel),
+        answer(registry.CANCEL_ALL_JOBS, desks.orders.on_cancel_all),
+        answer(registry.RETRY_JOB, desks.jobs.on_retry),
+        answer(registry.REPRIORITISE_JOB, desks.jobs.on_reprioritise),
+        answer(registry.LIST_MODELS, desks.models.on_list),
+        answer(registry.LIST_WORKERS, desks.workers.on_list),
+        answer(registry.ENROL_WORKER, desks.workers.on_enrol),
+        answer(registry.REVOKE_WORKER, desks.workers.on_revoke),
+        answer(registry.DRAIN_WORKER, desks.workers.on_drain),
+    )
+
+
+def _ticks(core: Core, stores: Stores, watch: Watch, desks: Desks) -> tuple[Tick, ...]:
+    leads = watch.shards.leads
+    sweeps = Sweeps(stores.jobs, core.ledger, core.recall, core.chance, leads)
+    republisher = Republisher(stores.jobs, core.outbox.stream, core.chance, leads)
+    gauges = Gauges(stores.queue, stores.jobs, stores.workers, core.catalogue, core.chance.clock)
+    return (
+        tick("vigil", 0.5, watch.vigil.look),
+        tick("recheck", 0.25, watch.reconciliation.asked_for),
+        tick("reconciliation", 5.0, watch.reconciliation.all),
+        tick("look_everywhere", 2.0, watch.assigner.look_everywhere),
+        tick("census", 2.0, core.census.refresh),
+        tick("sightings", 5.0, watch.reception.note_sightings),
+        tick("streams", 1.0, watch.streams.look),
+        tick("sweeps", 1.0, sweeps.sweep),
+        tick("outbox", 1.0, republisher.republish),
+        tick("barred", 5.0, partial(desks.hand_back.sweep, leads)),
+        tick("gauges", 10.0, partial(gauges.measure, leads)),
+    )
+
+
+async def _ping(database: Database) -> None:
+    async with asyncio.timeout(_PING_SECONDS):
+        await database.command("ping")

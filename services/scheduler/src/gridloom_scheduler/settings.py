@@ -1,0 +1,54 @@
+"""The scheduler's settings: `GRIDLOOM_SCHEDULER_<FIELD>`. Each says its unit and why it is what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from gridloom_kit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings, frozen=True, kw_only=True):
+    """What an operator may choose."""
+
+    mongo_url: str
+    """Where the record is, with the scheduler's own user."""
+
+    mongo_database: str = "gridloom"
+    """The database of `jobs`, `workers` and `models`."""
+
+    callout_user: str = "callout"
+    callout_password: str = ""
+    """The NATS user of the auth callout, in its own account."""
+
+    callout_seed: str
+    """The nkey account seed that signs the callout's answers; the server trusts its public key."""
+
+    system_user: str = "sys"
+    system_password: str = ""
+    """The NATS user of the system account: ends the connection of a revoked worker."""
+
+    worker_pepper: str = ""
+    """Secret under which worker tokens are hashed. Empty: derived from `callout_seed`, so both are kept or lost together."""
+
+    worker_session_seconds: float = 43_200.0
+    """How long a worker's connection is good for before it must show its token again."""
+
+    heartbeat_seconds: float = 1.0
+    """How often workers report that they live: a thousand of them cost a few percent of a core."""
+
+    lease_seconds: float = 5.0
+    """How long a worker may be silent before its jobs go to others: a few heartbeats, so that a hiccup costs nothing."""
+
+    prefetch_below_seconds: float = 1.0
+    """A worker whose jobs are shorter gets one more than it has slots, which hides the way to it; longer jobs would wait."""
+
+    stream_replicas: int = 1
+    """Copies of each stream in a NATS cluster: 3 there, 1 on a single server."""
+
+    @property
+    def pepper(self) -> str:
+        """The secret under which worker tokens are hashed."""
+        if self.worker_pepper:
+            return self.worker_pepper
+        return hmac.new(self.callout_seed.encode(), b"worker tokens", hashlib.sha256).hexdigest()

@@ -1,0 +1,1 @@
+"""All MongoDB of the scheduler: one method a question or a transition."""

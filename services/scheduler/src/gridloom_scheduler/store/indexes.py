@@ -1,0 +1,45 @@
+"""The scheduler's collections and indexes, declared in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from gridloom_contract.registry import COLLECTIONS, SCHEDULER
+from gridloom_contract.vocabulary import State
+
+JOBS, WORKERS, MODELS = COLLECTIONS[SCHEDULER]
+
+_QUEUED: dict[str, Any] = {"state": str(State.QUEUED)}
+_ORDER = [("priority", DESCENDING), ("fair", ASCENDING), ("_id", ASCENDING)]
+_NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
+
+INDEXES: dict[str, list[IndexModel]] = {
+    JOBS: [
+        # The waiting jobs of a route in their order. `state` is a key too, so that counting them never reads a document.
+        IndexModel([("state", 1), ("route", 1), *_ORDER], name="waiting", partialFilterExpression=_QUEUED),
+        IndexModel(
+            [("state", 1), ("account", 1), ("route", 1), *_ORDER],
+            name="waiting_of_account",
+            partialFilterExpression=_QUEUED,
+        ),
+        IndexModel([("lease.worker", 1)], name="in_hand", sparse=True),
+        IndexModel([("timeout_at", 1)], name="timeouts", sparse=True),
+        IndexModel([("expires_at", 1)], name="deadlines", sparse=True),
+        IndexModel([("held_until", 1)], name="holds", sparse=True),
+        IndexModel([("unpublished_since", 1)], name="outbox", sparse=True),
+        IndexModel([("account", 1), *_NEWEST_FIRST], name="newest"),
+        IndexModel([("account", 1), ("state", 1), *_NEWEST_FIRST], name="newest_by_state"),
+        IndexModel(
+            [("account", 1), ("tag", 1), *_NEWEST_FIRST],
+            name="newest_by_tag",
+            partialFilterExpression={"tag": {"$exists": True}},
+        ),
+    ],
+    WORKERS: [
+        IndexModel([("shard", 1)], name="shard"),
+        IndexModel([("online", 1), ("last_seen_at", 1)], name="online"),
+    ],
+    MODELS: [IndexModel([("family", 1)], name="family")],
+}

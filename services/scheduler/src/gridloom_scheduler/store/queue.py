@@ -1,0 +1,115 @@
+"""The waiting jobs: who is next, what waits where, and how many are ahead. All through one index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from gridloom_contract.vocabulary import State
+from gridloom_kit.mongo import Database, Document
+from gridloom_scheduler.record import JobRecord, job_of
+from gridloom_scheduler.rules.fairness import Queue
+from gridloom_scheduler.store.indexes import JOBS
+
+FURTHEST_POSITION = 10_000
+"""Nobody is told a position beyond this one; counting further would cost more than it tells."""
+
+_QUEUED = str(State.QUEUED)
+_ORDER = [("priority", -1), ("fair", 1), ("_id", 1)]
+_NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
+_FOR_ORDERS = {"events": 0, "echo": 0, "output": 0}
+_NO_OUTPUT = {"events": 0, "output": 0}
+_MOST_ROUTES = 1_000
+
+
+class QueueStore:
+    """Questions about waiting jobs, and the lists of jobs of an account."""
+
+    def __init__(self, database: Database) -> None:
+        self._jobs = database[JOBS]
+
+    async def next_in(
+        self, route: str, limit: int, accounts: Collection[str] | None, *, untried_only: bool = False
+    ) -> list[JobRecord]:
+        """Return the jobs next in order on a route, of these accounts only if given. `untried_only` leaves out those
+        that some worker has already failed.
+        """
+        query: Document = {"state": _QUEUED, "route": route}
+        if accounts is not None:
+            query["account"] = {"$in": sorted(accounts)}
+        if untried_only:
+            query["excluded"] = {"$exists": False}
+        found = self._jobs.find(query, _FOR_ORDERS).sort(_ORDER).limit(limit)
+        return [job_of(document) async for document in found]
+
+    async def routes_waiting(self, routes: Collection[str]) -> set[str]:
+        """Return those of the routes on which some job waits."""
+        query = {"state": _QUEUED, "route": {"$in": sorted(routes)}}
+        if await self._jobs.find_one(query, {"_id": 1}) is None:
+            return set()
+        found = await asyncio.gather(*(self._route_waits(route) for route in routes))
+        return {route for route, waits in zip(routes, found, strict=True) if waits}
+
+    async def _route_waits(self, route: str) -> bool:
+        return await self._jobs.find_one({"state": _QUEUED, "route": route}, {"_id": 1}) is not None
+
+    async def all_routes_waiting(self) -> list[str]:
+        """Return every route on which some job waits, by skipping from one to the next."""
+        return [route async for route in self._skip_through()]
+
+    async def _skip_through(self) -> AsyncIterator[str]:
+        last = ""
+        for _ in range(_MOST_ROUTES):
+            query = {"state": _QUEUED, "route": {"$gt": last}}
+            found = await self._jobs.find_one(query, {"_id": 0, "route": 1}, sort=[("route", 1)])
+            if found is None:
+                return
+            last = found["route"]
+            yield last
+
+    async def count_on(self, routes: Sequence[str], **more: Any) -> int:
+        """Return how many jobs wait on these routes, counting no further than `FURTHEST_POSITION`."""
+        query = {"state": _QUEUED, "route": {"$in": list(routes)}, **more}
+        return await self._jobs.count_documents(query, limit=FURTHEST_POSITION)
+
+    async def position_of(self, job: JobRecord, rivals: Sequence[str]) -> int:
+        """Return the place of a queued job among those of `rivals`, from 1 to `FURTHEST_POSITION`."""
+        ahead = await asyncio.gather(
+            self.count_on(rivals, priority={"$gt": job.priority}),
+            self.count_on([job.route], priority=job.priority, fair={"$lt": job.fair}),
+            self.count_on([job.route], priority=job.priority, fair=job.fair, _id={"$lt": job.id}),
+        )
+        return min(sum(ahead) + 1, FURTHEST_POSITION)
+
+    async def smallest_fair(self, queue: Queue) -> float | None:
+        """Return the fair time at the head of a queue, or None if nothing waits there."""
+        query = {"state": _QUEUED, "route": queue.route, "priority": queue.priority}
+        found = await self._jobs.find_one(query, {"_id": 0, "fair": 1}, sort=[("fair", 1)])
+        return found["fair"] if found else None
+
+    async def last_of_account(self, account: str, queue: Queue) -> tuple[float, float] | None:
+        """Return fair time and cost of the account's last job in a queue, or None if none waits."""
+        query = {"state": _QUEUED, "account": account, "route": queue.route, "priority": queue.priority}
+        found = await self._jobs.find_one(query, {"_id": 0, "fair": 1, "cost": 1}, sort=[("fair", -1)])
+        return (found["fair"], found["cost"]) if found else None
+
+    async def waiting_of(self, account: str, until: datetime, limit: int) -> list[JobRecord]:
+        """Return waiting jobs, held ones too, of an account that were created until then."""
+        states = [str(State.QUEUED), str(State.HELD)]
+        query = {"account": account, "state": {"$in": states}, "created_at": {"$lte": until}}
+        return [job_of(document) async for document in self._jobs.find(query, _NO_OUTPUT).limit(limit)]
+
+    async def page_of(
+        self, account: str, states: Sequence[State], tag: str | None, skip: int, limit: int
+    ) -> tuple[list[JobRecord], int]:
+        """Return one page of an account's jobs, newest first, without outputs, and how many there are on all pages."""
+        query: Document = {"account": account}
+        if states:
+            query["state"] = {"$in": [str(state) for state in states]}
+        if tag is not None:
+            query["tag"] = tag
+        found = self._jobs.find(query, _NO_OUTPUT).sort(_NEWEST_FIRST).skip(skip).limit(limit)
+        jobs = [job_of(document) async for document in found]
+        return jobs, await self._jobs.count_documents(query)

@@ -1,0 +1,110 @@
+"""The real scheduler in this process, on real servers, with scripted workers and a scripted gateway around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from gridloom_kit.run import live
+from gridloom_local.nats_config import CALLOUT_USER, SYSTEM_USER
+from gridloom_scheduler.service import build
+from gridloom_scheduler.settings import Settings
+from gridloom_testing.plugin import OpenBus, UrlOf
+from gridloom_testing.servers import NatsServer
+from integration.scheduler.scripted import Gateway, ScriptedWorker
+
+SettingsFor = Callable[..., Settings]
+StartScheduler = Callable[..., Awaitable["Replica"]]
+StartWorker = Callable[..., Awaitable[ScriptedWorker]]
+
+
+class Replica:
+    """One scheduler: `stop` ends it in order, `kill` at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._stop = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(live(build, settings, "scheduler", self._stop))
+
+    async def stop(self) -> None:
+        """End it as SIGTERM does."""
+        self._stop.set()
+        await self._task
+
+    async def kill(self) -> None:
+        """End it without any of its last steps."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@pytest.fixture
+def scheduler_settings(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str) -> SettingsFor:
+    """Settings of a scheduler with short waits; a test changes what it is about."""
+    secrets = nats_server.secrets
+
+    def settings(**changes: Any) -> Settings:
+        usual: dict[str, Any] = {
+            "nats_url": nats_server.url,
+            "nats_user": "scheduler",
+            "nats_password": secrets.nats_passwords["scheduler"],
+            "mongo_url": mongo_url_of("scheduler"),
+            "mongo_database": database_name,
+            "callout_user": CALLOUT_USER,
+            "callout_password": secrets.nats_passwords[CALLOUT_USER],
+            "callout_seed": secrets.callout_seed,
+            "system_user": SYSTEM_USER,
+            "system_password": secrets.nats_passwords[SYSTEM_USER],
+            "lease_seconds": 2.0,
+            "stop_grace_seconds": 2.0,
+        }
+        return Settings(**(usual | changes))
+
+    return settings
+
+
+@pytest.fixture
+async def start_scheduler(scheduler_settings: SettingsFor) -> AsyncIterator[StartScheduler]:
+    """Starts one more replica."""
+    replicas: list[Replica] = []
+
+    async def start(**changes: Any) -> Replica:
+        replica = Replica(scheduler_settings(**changes))
+        replicas.append(replica)
+        return replica
+
+    yield start
+    for replica in replicas:
+        await replica.kill()
+
+
+@pytest.fixture
+async def gateway(bus_for: OpenBus) -> Gateway:
+    """A gateway that is there before any scheduler."""
+    return Gateway(await bus_for("gateway"))
+
+
+@pytest.fixture
+async def scheduler(start_scheduler: StartScheduler, gateway: Gateway) -> Replica:
+    """One running scheduler."""
+    replica = await start_scheduler()
+    await gateway.until_answered()
+    return replica
+
+
+@pytest.fixture
+async def start_worker(gateway: Gateway, worker_bus: OpenBus) -> AsyncIterator[StartWorker]:
+    """Enrols and starts a scripted worker; `identity` goes to the enrolment, the rest to the worker."""
+    workers: list[ScriptedWorker] = []
+
+    async def start(identity: dict[str, Any] | None = None, **behaviour: Any) -> ScriptedWorker:
+        enrolled = await gateway.enrol(**(identity or {}))
+        worker = ScriptedWorker(await worker_bus(enrolled.token), enrolled.worker, **behaviour)
+        workers.append(worker)
+        await worker.arrive()
+        return worker
+
+    yield start
+    for worker in workers:
+        await worker.leave()
