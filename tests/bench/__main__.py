@@ -13,11 +13,10 @@ from rich.console import Console
 from gridloom_kit.bus import open_bus
 from gridloom_kit.settings import ServiceSettings
 from gridloom_local.servers import nats_server_binary
-
-from . import floors, measures
-from .figures import Bound, Figures
-from .grid import Grid, child, free_port, running_grid, wait_for_model, worker
-from .upstream import MODEL
+from tests.bench import floors, measures
+from tests.bench.figures import Bound, Figures
+from tests.bench.grid import Grid, child, free_port, running_grid, wait_for_model, worker
+from tests.bench.upstream import MODEL
 
 _CLIENTS = ((1, 200), (16, 40), (64, 20))
 _NOOP_MODEL = "bench:instant"

@@ -12,9 +12,8 @@ from gridloom_contract.work import WorkOrder
 from gridloom_kit.bus import Bus
 from gridloom_kit.consume import Puller, ensure_consumer
 from gridloom_kit.jetstream import Outgoing
-
-from .figures import Figures, p50, percentile
-from .rawhttp import Connection
+from tests.bench.figures import Figures, p50, percentile
+from tests.bench.rawhttp import Connection
 
 _REQUESTS = 6_000
 _MESSAGES = 10_000

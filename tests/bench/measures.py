@@ -7,10 +7,10 @@ import json
 import time
 import uuid
 
-from .figures import Figures, p50, percentile
-from .grid import Grid
-from .rawhttp import Connection
-from .upstream import MODEL
+from tests.bench.figures import Figures, p50, percentile
+from tests.bench.grid import Grid
+from tests.bench.rawhttp import Connection
+from tests.bench.upstream import MODEL
 
 _SUBMISSIONS = 10_000
 _NOOP_JOBS = 5_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import GrowingEnum, Instant, Message, Value
+from gridloom_contract.base import GrowingEnum, Instant, Message, Value
 
 
 class Purpose(GrowingEnum):

@@ -5,10 +5,10 @@ Consumers key on `(job, seq)`: an event may arrive twice, never with another con
 
 from __future__ import annotations
 
-from .base import Instant, Message
-from .fault import Fault
-from .vocabulary import State, Usage
-from .webhooks import WebhookOrder
+from gridloom_contract.base import Instant, Message
+from gridloom_contract.fault import Fault
+from gridloom_contract.vocabulary import State, Usage
+from gridloom_contract.webhooks import WebhookOrder
 
 
 class JobFact(Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from .base import Message, tag_of
-from .fault import Fault
-from .registry import CHANNELS, Channel
+from gridloom_contract.base import Message, tag_of
+from gridloom_contract.fault import Fault
+from gridloom_contract.registry import CHANNELS, Channel
 
 JsonObject = dict[str, Any]
 

@@ -5,7 +5,7 @@ a code, a sentence, and whether trying again can help. No HTTP number: those bel
 
 from __future__ import annotations
 
-from .base import GrowingEnum, Value
+from gridloom_contract.base import GrowingEnum, Value
 
 
 class FaultCode(GrowingEnum):

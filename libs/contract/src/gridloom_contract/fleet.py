@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .base import Instant, Message, Value
-from .work import ModelSpeed, Offer
+from gridloom_contract.base import Instant, Message, Value
+from gridloom_contract.work import ModelSpeed, Offer
 
 
 class ListModels(Message, frozen=True, kw_only=True, omit_defaults=True, tag="models.list.1"):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Instant, Message, Value
-from .events import JobEvent
-from .fault import Fault
-from .vocabulary import Kind, Match, State, Usage
-from .webhooks import WebhookOrder
+from gridloom_contract.base import Instant, Message, Value
+from gridloom_contract.events import JobEvent
+from gridloom_contract.fault import Fault
+from gridloom_contract.vocabulary import Kind, Match, State, Usage
+from gridloom_contract.webhooks import WebhookOrder
 
 
 class Task(Value, frozen=True, kw_only=True, omit_defaults=True):

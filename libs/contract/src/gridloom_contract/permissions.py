@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import subjects
-from .registry import CHANNELS, FACTS, GATEWAY, SCHEDULER
-from .streams import SHARD_BUCKET, STREAMS, TOKENS, WORK_STREAMS
+from gridloom_contract import subjects
+from gridloom_contract.registry import CHANNELS, FACTS, GATEWAY, SCHEDULER
+from gridloom_contract.streams import SHARD_BUCKET, STREAMS, TOKENS, WORK_STREAMS
 
 JetStream = tuple[str, ...]
 

@@ -6,7 +6,7 @@ Tokens of one account and window move `free in the window → granted → reserv
 
 from __future__ import annotations
 
-from .base import GrowingEnum, Instant, Message, Value
+from gridloom_contract.base import GrowingEnum, Instant, Message, Value
 
 
 class Window(GrowingEnum):

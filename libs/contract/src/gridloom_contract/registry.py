@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import blobs, events, fleet, jobs, quota, subjects, usage, webhooks, work
-from .base import Message
-from .streams import EVENTS, TOKENS, WORK_STREAMS
+from gridloom_contract import blobs, events, fleet, jobs, quota, subjects, usage, webhooks, work
+from gridloom_contract.base import Message
+from gridloom_contract.streams import EVENTS, TOKENS, WORK_STREAMS
 
 GATEWAY = "gateway"
 SCHEDULER = "scheduler"

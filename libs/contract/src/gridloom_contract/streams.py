@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Value
+from gridloom_contract.base import Value
 
 LANES = ("high", "normal", "low")
 """The lanes in the order in which a worker takes them."""

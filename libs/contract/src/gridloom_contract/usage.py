@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .base import Instant, Message, Value
-from .vocabulary import State, Usage
+from gridloom_contract.base import Instant, Message, Value
+from gridloom_contract.vocabulary import State, Usage
 
 
 class GetUsage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.get.1"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import GrowingEnum, Value
+from gridloom_contract.base import GrowingEnum, Value
 
 
 class State(GrowingEnum):

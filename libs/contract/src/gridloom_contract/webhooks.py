@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import GrowingEnum, Instant, Message, Value
+from gridloom_contract.base import GrowingEnum, Instant, Message, Value
 
 
 class WebhookOrder(Value, frozen=True, kw_only=True, omit_defaults=True):

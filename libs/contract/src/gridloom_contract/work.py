@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .base import GrowingEnum, Instant, Message, Value
-from .fault import Fault
-from .jobs import Task
-from .vocabulary import Kind, Usage
+from gridloom_contract.base import GrowingEnum, Instant, Message, Value
+from gridloom_contract.fault import Fault
+from gridloom_contract.jobs import Task
+from gridloom_contract.vocabulary import Kind, Usage
 
 
 class Offer(Value, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,13 +16,12 @@ from gridloom_contract.base import Message, encode
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.permissions import service_inbox
 from gridloom_contract.registry import Channel
-
-from . import jetstream, metrics, rpc
-from .client import HardClient, Patience, connect, connect_options
-from .log import get_logger
-from .settings import ServiceSettings
-from .tasks import Tasks
-from .wire import Headers, Subscription, decode_or_count, with_trace
+from gridloom_kit import jetstream, metrics, rpc
+from gridloom_kit.client import HardClient, Patience, connect, connect_options
+from gridloom_kit.log import get_logger
+from gridloom_kit.settings import ServiceSettings
+from gridloom_kit.tasks import Tasks
+from gridloom_kit.wire import Headers, Subscription, decode_or_count, with_trace
 
 log = get_logger()
 M = TypeVar("M", bound=Message)

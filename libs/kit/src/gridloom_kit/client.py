@@ -15,9 +15,9 @@ from nats.aio.client import Client
 from nats.errors import ConnectionReconnectingError
 from nats.errors import Error as NatsError
 
-from . import metrics
-from .log import get_logger, redact
-from .settings import ServiceSettings
+from gridloom_kit import metrics
+from gridloom_kit.log import get_logger, redact
+from gridloom_kit.settings import ServiceSettings
 
 log = get_logger()
 

@@ -16,13 +16,12 @@ from nats.errors import Error as NatsError
 
 from gridloom_contract.base import Message
 from gridloom_contract.fault import Fault
-
-from . import metrics
-from .bus import Bus
-from .jetstream import API_PREFIX, JetStreamApiError, api
-from .log import get_logger
-from .trace import continue_trace
-from .wire import decode_or_count
+from gridloom_kit import metrics
+from gridloom_kit.bus import Bus
+from gridloom_kit.jetstream import API_PREFIX, JetStreamApiError, api
+from gridloom_kit.log import get_logger
+from gridloom_kit.trace import continue_trace
+from gridloom_kit.wire import decode_or_count
 
 log = get_logger()
 M = TypeVar("M", bound=Message)

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from .service import Check
+from gridloom_kit.service import Check
 
 _PROBE_SECONDS = 2.0
 

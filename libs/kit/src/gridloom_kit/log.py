@@ -14,7 +14,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-from .trace import current_traceparent
+from gridloom_kit.trace import current_traceparent
 
 _SECRET_FIELDS = frozenset(
     {"password", "secret", "token", "key", "api_key", "authorization", "prompt", "output", "text"}

@@ -13,7 +13,7 @@ from pymongo import IndexModel, WriteConcern
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from .log import get_logger
+from gridloom_kit.log import get_logger
 
 log = get_logger()
 Document = dict[str, Any]

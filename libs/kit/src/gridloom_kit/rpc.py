@@ -16,14 +16,13 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from gridloom_contract.base import Message, encode, tag_of
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.registry import Channel
-
-from . import metrics
-from .log import get_logger
-from .trace import continue_trace
-from .wire import Subscription, with_trace
+from gridloom_kit import metrics
+from gridloom_kit.log import get_logger
+from gridloom_kit.trace import continue_trace
+from gridloom_kit.wire import Subscription, with_trace
 
 if TYPE_CHECKING:
-    from .bus import Bus
+    from gridloom_kit.bus import Bus
 
 log = get_logger()
 Answerer = Callable[[Any, str], Awaitable[Message]]

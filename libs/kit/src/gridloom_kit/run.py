@@ -17,12 +17,13 @@ from typing import NoReturn, TypeVar
 
 import uvloop
 
-from . import metrics
-from .internal import Health, serve_internal
-from .log import configure, get_logger
-from .serve import Serving
-from .service import Check, Service
-from .settings import ServiceSettings, SettingsError, load
+from gridloom_kit import metrics
+from gridloom_kit.crash import arm
+from gridloom_kit.internal import Health, serve_internal
+from gridloom_kit.log import configure, get_logger
+from gridloom_kit.serve import Serving
+from gridloom_kit.service import Check, Service
+from gridloom_kit.settings import ServiceSettings, SettingsError, load
 
 log = get_logger()
 S = TypeVar("S", bound=ServiceSettings)
@@ -36,6 +37,7 @@ def run(build: Build[S], settings_type: type[S], name: str) -> NoReturn:
     try:
         settings = load(settings_type, name, os.environ)
         configure(name, settings.log_level)
+        arm(os.environ.get("GRIDLOOM_CRASH_AT"))
     except (SettingsError, ValueError) as error:
         sys.exit(f"{name}: {error}")
     try:

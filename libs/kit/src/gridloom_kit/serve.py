@@ -6,12 +6,11 @@ import asyncio
 from typing import Any, Union
 
 from gridloom_contract.base import Message
-
-from . import metrics
-from .consume import Puller, ensure_consumer
-from .log import get_logger
-from .service import Answer, Consume, Hear, Service, Task, Tick
-from .wire import Headers, Subscription
+from gridloom_kit import metrics
+from gridloom_kit.consume import Puller, ensure_consumer
+from gridloom_kit.log import get_logger
+from gridloom_kit.service import Answer, Consume, Hear, Service, Task, Tick
+from gridloom_kit.wire import Headers, Subscription
 
 log = get_logger()
 
@@ -35,9 +34,9 @@ class Serving:
     async def start(self) -> None:
         """Start tasks first, then hear and answer: nobody is answered by half a service."""
         for task in self._service.tasks:
-            self._running.append(self._tasks.create_task(self._run_task(task)))
+            self._running.append(self._tasks.create_task(self._run_task(task), name=task.name))
         for tick in self._service.ticks:
-            self._ticking.append(self._tasks.create_task(_run_tick(tick)))
+            self._ticking.append(self._tasks.create_task(_run_tick(tick), name=tick.name))
         for consume in self._service.consumes:
             await self._start_consume(consume)
         self._subscriptions += [await self._hear(entry) for entry in self._service.hears]

@@ -9,8 +9,7 @@ from typing import Any
 
 from gridloom_contract.base import Message
 from gridloom_contract.registry import Channel
-
-from .bus import Bus
+from gridloom_kit.bus import Bus
 
 Handler = Callable[[Any], Awaitable[Any]]
 

@@ -8,10 +8,9 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from gridloom_contract.streams import Stream
-
-from .bus import Bus
-from .jetstream import JetStreamApiError, api
-from .log import get_logger
+from gridloom_kit.bus import Bus
+from gridloom_kit.jetstream import JetStreamApiError, api
+from gridloom_kit.log import get_logger
 
 log = get_logger()
 

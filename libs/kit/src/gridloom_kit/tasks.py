@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .log import get_logger
+from gridloom_kit.log import get_logger
 
 log = get_logger()
 T = TypeVar("T")

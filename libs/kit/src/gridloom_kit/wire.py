@@ -11,10 +11,9 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
 
 from gridloom_contract.base import Message
-
-from . import metrics
-from .log import get_logger
-from .trace import TRACEPARENT, current_traceparent
+from gridloom_kit import metrics
+from gridloom_kit.log import get_logger
+from gridloom_kit.trace import TRACEPARENT, current_traceparent
 
 log = get_logger()
 M = TypeVar("M", bound=Message)
