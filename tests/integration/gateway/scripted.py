@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +36,8 @@ class ScriptedScheduler:
         self.submissions: dict[str, jobs.Submission] = {}
         self.timelines: dict[str, tuple[events.JobEvent, ...]] = {}
         self.asked: list[object] = []
+        self.answers_to_lose = 0
+        self._second_offer = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._seq = 0
 
@@ -108,7 +111,13 @@ class ScriptedScheduler:
 
     async def _submit(self, message: jobs.SubmitJobs, _subject: str) -> jobs.JobsSubmitted:
         self.batches.append([submission.job for submission in message.jobs])
-        return jobs.JobsSubmitted(outcomes=tuple(self._accept(submission) for submission in message.jobs))
+        answer = jobs.JobsSubmitted(outcomes=tuple(self._accept(submission) for submission in message.jobs))
+        if self.answers_to_lose:
+            self.answers_to_lose -= 1
+            await self._second_offer.wait()
+        else:
+            self._second_offer.set()
+        return answer
 
     def _accept(self, submission: jobs.Submission) -> jobs.Acceptance:
         if submission.model in self.refused_models:

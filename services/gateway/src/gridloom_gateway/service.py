@@ -23,6 +23,7 @@ from gridloom_gateway.door import Door
 from gridloom_gateway.follow import Rhythm
 from gridloom_gateway.followers import Followers
 from gridloom_gateway.intake import Intake
+from gridloom_gateway.key_use import KeyUse
 from gridloom_gateway.limits import FailureLimit
 from gridloom_gateway.listener import Limits, Listener
 from gridloom_gateway.office import Fleet, Office
@@ -38,7 +39,6 @@ from gridloom_kit.mongo import Database, ensure_indexes, open_database
 from gridloom_kit.run import version_of
 from gridloom_kit.service import Service, check, hear, task, tick
 
-_KEY_USE_SECONDS = 60.0
 _FOLLOWER_TICK_SECONDS = 1.0
 
 
@@ -112,19 +112,15 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
         before_stop=followers.close,
     )
 
-    async def record_key_use() -> None:
-        if used := authenticator.take_used():
-            await store.note_used(used, clock.now())
-
     return Service(
         GATEWAY,
         bus,
         hears=(hear(KEY_REVOKED, authenticator.forget),),
-        ticks=(
-            tick("key_use", _KEY_USE_SECONDS, record_key_use),
-            tick("followers", _FOLLOWER_TICK_SECONDS, followers.tick),
+        ticks=(tick("followers", _FOLLOWER_TICK_SECONDS, followers.tick),),
+        tasks=(
+            task("http", listener.run),
+            task("key_use", KeyUse(authenticator.take_used, store.note_used, clock).run),
         ),
-        tasks=(task("http", listener.run),),
         checks=(check("mongo", store.ping), check("http", listener.probe)),
     )
 

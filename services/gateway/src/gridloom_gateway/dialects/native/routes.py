@@ -61,6 +61,11 @@ class Native:
         job = await self.desk.cancel(caller.account, _job_in(request), waiting_only=True)
         return replies.json(translate.from_job(job))
 
+    async def stop(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """POST /jobs/{id}/cancel: S0 cancels pending jobs only; this one stops a running one too."""
+        job = await self.desk.cancel(caller.account, _job_in(request), waiting_only=False)
+        return replies.json(translate.from_job(job))
+
     async def cancel_all(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
         """DELETE /jobs/cancel_all."""
         return replies.json(wire.Cancelled(cancelled=await self.desk.cancel_all(caller.account)))
@@ -191,6 +196,15 @@ def _changes(native: Native) -> tuple[Route, ...]:
             "/jobs/{id}",
             native.cancel,
             "Cancel a pending job",
+            response=wire.JobDocument,
+            faults=_CHANGE,
+            scope=WRITE,
+        ),
+        Route(
+            "POST",
+            "/jobs/{id}/cancel",
+            native.stop,
+            "Cancel a job, pending or running",
             response=wire.JobDocument,
             faults=_CHANGE,
             scope=WRITE,
