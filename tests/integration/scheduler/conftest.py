@@ -31,7 +31,7 @@ class Replica:
     async def stop(self) -> None:
         """End it as SIGTERM does."""
         self._stop.set()
-        await self._task
+        await asyncio.gather(self._task, return_exceptions=True)
 
     async def kill(self) -> None:
         """End it without any of its last steps."""
@@ -76,7 +76,7 @@ async def start_scheduler(scheduler_settings: SettingsFor) -> AsyncIterator[Star
 
     yield start
     for replica in replicas:
-        await replica.kill()
+        await replica.stop()
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ class ScriptedWorker:
         self.is_silent = False
         self.loses_orders = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._beats = asyncio.Semaphore(0)
         self._inbox = ""
 
     async def arrive(self) -> Welcome:
@@ -82,6 +83,13 @@ class ScriptedWorker:
             engine="scripted",
         )
         return await self._insist(registry.HELLO, hello, subjects.worker_hello(self.id))
+
+    async def beaten(self, times: int) -> None:
+        """Return once so many more heartbeats have been sent and the server has seen them."""
+        self._beats = asyncio.Semaphore(0)
+        for _ in range(times):
+            await self._beats.acquire()
+        await self.bus.flush()
 
     async def leave(self) -> None:
         """End without a word, as kill -9 does."""
@@ -132,6 +140,7 @@ class ScriptedWorker:
         while True:
             if not self.is_silent:
                 await self.bus.publish(subjects.worker_heartbeat(self.id), self._heartbeat())
+                self._beats.release()
             await asyncio.sleep(_BEAT_SECONDS)
 
     def _heartbeat(self) -> WorkerHeartbeat:
