@@ -100,6 +100,7 @@ class JobFinished(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="j
     first_token_seconds: float | None = None
     fault: Fault | None = None
     created_at: Instant | None = None
+    started_at: Instant | None = None
     has_webhook: bool = False
     reserved_tokens: int = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gridloom_contract.base import Instant, Message, Value
+from gridloom_contract.events import JobFinished
 from gridloom_contract.vocabulary import State, Usage
 
 
@@ -19,7 +20,10 @@ class GetUsage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usag
 
 
 class UsageRow(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """Totals of one group. What was not grouped by is None."""
+    """Totals of one group. What was not grouped by is None, and so is the tag of jobs without one.
+
+    A job counts on the day it ended; one that was retried and ended again counts once for each ending.
+    """
 
     day: str | None = None
     tag: str | None = None
@@ -55,7 +59,7 @@ class LedgerTotals(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 class AccountTotal(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens in and out of one account's ended jobs."""
+    """Tokens in and out of one account's ended jobs. A retried job counts once for each ending."""
 
     account: str
     tokens: int
@@ -70,15 +74,19 @@ class LedgerTotalsReport(Message, frozen=True, kw_only=True, omit_defaults=True,
 
 class ListEndings(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.endings.list.1"):
     """Usage to scheduler:
-    ended jobs in order of their id, after `after`, at most `limit`. For verification and catching up.
+    jobs that ended, at most `limit` (and at most what fits into a message), for verification and catching up.
+
+    Without `since`: all jobs that ever ended, in order of their id, those after `after`. With `since`: the jobs that
+    are ended now, in order of `(ended_at, job)`, those after `(since, after)`.
     """
 
     after: str | None = None
     limit: int = 1000
+    since: Instant | None = None
 
 
 class Ending(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """How one job ended, as its document says. `seq` is that of its last `JobFinished`."""
+    """How one job ended, as its document says. `seq` is that of its last `JobFinished`; `facts` are all of them."""
 
     job: str
     account: str
@@ -86,9 +94,11 @@ class Ending(Value, frozen=True, kw_only=True, omit_defaults=True):
     state: State
     ended_at: Instant
     usage: Usage | None = None
+    facts: tuple[JobFinished, ...] = ()
 
 
 class EndingPage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.endings.page.1"):
-    """Answer to `ListEndings`; empty means that was all."""
+    """Answer to `ListEndings`; empty means that was all. `at` is when it was read, by the clock that ends jobs."""
 
     endings: tuple[Ending, ...]
+    at: Instant | None = None
