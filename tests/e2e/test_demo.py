@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.stack_commands import Command
 
+from e2e.stack_commands import Command
 from gridloom_local.demo import demo_home
 from gridloom_local.home import Home
 from gridloom_local.leftovers import end_all, find_ours

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gridloom_local.client import refusal
-from gridloom_local.problems import REFUSED, Problem, tail
+from gridloom_local.problems import REFUSED, Problem
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,3 @@ def test_a_problem_shows_the_end_of_its_log_and_where_it_is(tmp_path: Path) -> N
     assert "line 79" not in report
     assert f"read the whole log: {log}" in report
     assert report.endswith("what to do: look")
-
-
-def test_a_log_that_is_not_there_has_no_lines(tmp_path: Path) -> None:
-    assert tail(tmp_path / "none") == []

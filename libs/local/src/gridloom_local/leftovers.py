@@ -43,6 +43,14 @@ def end_all(processes: Sequence[psutil.Process]) -> None:
     psutil.wait_procs(alive, timeout=_KILL_SECONDS)
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether the process is gone, or only waits for its parent to notice that."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _signal(process: psutil.Process, *, kill: bool) -> None:
     try:
         process.kill() if kill else process.terminate()

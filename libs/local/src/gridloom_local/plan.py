@@ -15,7 +15,7 @@ from gridloom_local.mongo_setup import DATABASE, mongo_url
 from gridloom_local.nats_config import CALLOUT_USER, SYSTEM_USER, NatsSettings
 from gridloom_local.problems import Problem
 from gridloom_local.program import Program
-from gridloom_local.readiness import says_ready
+from gridloom_local.readiness import probe, says_ready
 from gridloom_local.secrets import Secrets
 from gridloom_local.servers import Server
 
@@ -110,14 +110,15 @@ class Plan:
         )
 
     def _service(self, name: str, settings: Mapping[str, str]) -> Program:
-        shared = {"nats_url": self.nats_url, "internal_port": str(self.ports[f"{name}_internal"])}
-        chosen = shared | dict(settings)
+        port = self.ports[f"{name}_internal"]
+        chosen = {"nats_url": self.nats_url, "internal_port": str(port)} | dict(settings)
         return Program(
             name=name,
             command=(sys.executable, "-m", f"gridloom_{name}"),
             log=self.home.logs / f"{name}.log",
             environment={f"GRIDLOOM_{name}_{field}".upper(): value for field, value in chosen.items()},
-            is_ready=says_ready(self.ports[f"{name}_internal"]),
+            is_ready=says_ready(port),
+            complaint=lambda: probe(port)[1],
             stop_seconds=_SERVICE_STOP_SECONDS,
         )
 

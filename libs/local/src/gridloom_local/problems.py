@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gridloom_local.loglines import tail
+
 FAILED = 1
 """Something did not work."""
 NOT_REACHABLE = 3
@@ -12,9 +14,6 @@ REFUSED = 4
 """The gateway refused the request."""
 JOB_NOT_SUCCEEDED = 5
 """The job that was watched failed or was canceled."""
-
-_TAIL_LINES = 20
-_TAIL_BYTES = 64 * 1024
 
 
 class Problem(Exception):
@@ -36,14 +35,3 @@ class Problem(Exception):
         if self.remedy:
             parts.append(f"what to do: {self.remedy}")
         return "\n".join(parts)
-
-
-def tail(path: Path, lines: int = _TAIL_LINES) -> list[str]:
-    """Return the last `lines` lines of a file, or none if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL_BYTES))
-            return file.read().decode(errors="replace").splitlines()[-lines:]
-    except OSError:
-        return []

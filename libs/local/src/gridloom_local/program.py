@@ -21,6 +21,8 @@ class Program:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     is_ready: Callable[[], bool] = lambda: True
+    complaint: Callable[[], str] = lambda: ""
+    """What the program says of itself when it is not ready."""
     stop_seconds: int = 20
     starts_alone: bool = False
 

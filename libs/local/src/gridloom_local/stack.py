@@ -15,7 +15,7 @@ from gridloom_kit.finish import finish
 from gridloom_local.enrolment import read_keys
 from gridloom_local.facts import Facts, write_facts
 from gridloom_local.home import Home
-from gridloom_local.leftovers import end_all, find_ours, running_supervisor
+from gridloom_local.leftovers import end_all, find_ours, has_ended, running_supervisor
 from gridloom_local.observation import already_running
 from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, Plan, smollm2_file
 from gridloom_local.ports import choose_ports, remember_ports, remembered_ports, require_free
@@ -73,16 +73,16 @@ class Stack:
     async def _stop(self) -> None:
         supervisor = running_supervisor(self._home)
         if supervisor:
-            await self._stop_in_order()
-            await asyncio.to_thread(_outwait, supervisor)
+            await self._stop_in_order(supervisor)
         await self._end_leftovers()
         self._home.env_file.unlink(missing_ok=True)
 
-    async def _stop_in_order(self) -> None:
+    async def _stop_in_order(self, supervisor: psutil.Process) -> None:
         try:
             for names in _STOP_PHASES:
                 await self._stop_phase(names)
             await asyncio.to_thread(self._supervisor.shut_down)
+            await self._outwait(supervisor)
         except (OSError, HTTPException, RpcError, Problem) as error:
             self._say(f"the process supervisor fails ({error}); ending its processes without it")
 
@@ -91,12 +91,19 @@ class Stack:
         for name in names:
             if name in known:
                 await asyncio.to_thread(self._supervisor.stop, name)
-        # Each question also makes supervisord look after its processes now instead of at its next tick.
-        await until(lambda: self._have_ended(names), _PHASE_SECONDS, lambda: self._will_not_end(names))
+        await until(lambda: self._have_stopped(names), _PHASE_SECONDS, lambda: self._will_not_end(names))
 
-    def _have_ended(self, names: Sequence[str]) -> bool:
+    def _have_stopped(self, names: Sequence[str]) -> bool:
         known = self._supervisor.processes()
         return all(known[name]["statename"] in ENDED for name in names if name in known)
+
+    async def _outwait(self, supervisor: psutil.Process) -> None:
+        await until(lambda: self._has_ended(supervisor), _SHUTDOWN_SECONDS, lambda: self._will_not_end(["supervisord"]))
+
+    def _has_ended(self, supervisor: psutil.Process) -> bool:
+        # Whatever it is asked, supervisord then looks after its own affairs at once instead of at its next tick.
+        self._supervisor.answers()
+        return has_ended(supervisor)
 
     def _will_not_end(self, names: Sequence[str]) -> Problem:
         return Problem(f"{' or '.join(names)} does not stop", log=self._home.supervisor_log)
@@ -115,13 +122,6 @@ class Stack:
         remember_ports(self._home.ports_file, ports)
         token = read_keys(self._home.keys_file).worker_token
         return Plan(self._home, ports, secrets, engine=engine, worker_token=token)
-
-
-def _outwait(supervisor: psutil.Process) -> None:
-    try:
-        supervisor.wait(_SHUTDOWN_SECONDS)
-    except psutil.TimeoutExpired:
-        end_all([supervisor])
 
 
 def _described(process: psutil.Process) -> str:

@@ -143,4 +143,6 @@ async def _is_online(tenant: Client, model: str) -> bool:
 
 
 def _not_ready(program: Program) -> Problem:
-    return Problem(f"{program.name} is not ready after {_READY_SECONDS:.0f} s", log=program.log)
+    complaint = program.complaint()
+    says = f"; it says: {complaint[:500]}" if complaint else ""
+    return Problem(f"{program.name} is not ready after {_READY_SECONDS:.0f} s{says}", log=program.log)
