@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import nats
@@ -71,8 +72,11 @@ async def assert_all_ended_once(
     within_seconds: float = 60.0,
     was_wiped: bool = False,
 ) -> History:
-    """Wait until every accepted job has ended and every fact is out; then assert that the history is sound."""
-    jobs = list(accepted)
+    """Wait until every accepted job has ended and every fact is out; then assert that the history is sound.
+
+    Ids may be spelled with dashes, as the native API spells them, or without.
+    """
+    jobs = [UUID(job).hex for job in accepted]
     try:
         async with asyncio.timeout(within_seconds):
             while True:
