@@ -1,9 +1,9 @@
-"""A scheduler that does what the test says: on the real bus, with the real scheduler's rights, and without a database."""
+"""A scheduler that does what the test says: the real bus, the real rights, and no database behind it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -77,24 +77,35 @@ class ScriptedScheduler:
     async def arrive(self) -> None:
         """Be there for workers."""
         await ensure_streams(self.bus, STREAMS)
+        if not self._answers:
+            await self.bus.subscribe(registry.HEARTBEAT.subject, WorkerHeartbeat, self._on_heartbeat)
         self._answers = [
             await self.bus.answer(registry.HELLO, self._on_hello),
             await self.bus.answer(registry.REPORT, self._on_report),
         ]
-        await self.bus.subscribe(registry.HEARTBEAT.subject, WorkerHeartbeat, self._on_heartbeat)
         await self.bus.flush()
+
+    async def arrive_again(self) -> None:
+        """Make the streams again that a crash of the server took."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await ensure_streams(self.bus, STREAMS)
+                    return
+                except Exception:  # noqa: BLE001 - the connection comes back when it does
+                    await asyncio.sleep(0.05)
 
     async def leave(self) -> None:
         """Be away: hellos and reports find nobody."""
         for answer in self._answers:
             await answer.close()
-        self._answers = []
         await self.bus.flush()
 
-    async def give(self, order: WorkOrder, lane: str = "normal") -> WorkOrder:
-        """Send an order to its worker and return it."""
-        subject = subjects.work(lane, order.model, order.worker, order.job)
-        assert await self.bus.publish_many([Outgoing(subject=subject, message=order, message_id=f"{order.job}:{order.attempt}")]) == [True]
+    async def give(self, order: WorkOrder, lane: str = "normal", *, to: str = "", as_model: str = "") -> WorkOrder:
+        """Send an order and return it; `to` another worker or `as_model` of another name than it says itself."""
+        subject = subjects.work(lane, as_model or order.model, to or order.worker, order.job)
+        outgoing = Outgoing(subject=subject, message=order, message_id=f"{subject}:{order.attempt}")
+        assert await self.bus.publish_many([outgoing]) == [True]
         return order
 
     async def stop(self, order: WorkOrder) -> None:
@@ -150,6 +161,3 @@ def text_of(chunks: list[TokenChunk]) -> str:
         assert chunk.offset <= len(text), f"a gap before {chunk.offset}"
         text = text[: chunk.offset] + chunk.text + text[chunk.offset + len(chunk.text) :]
     return text
-
-
-Give = Callable[..., Awaitable[WorkOrder]]

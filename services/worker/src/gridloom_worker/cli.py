@@ -16,7 +16,7 @@ from gridloom_kit.log import configure, get_logger
 from gridloom_kit.run import live, version_of
 from gridloom_kit.settings import SettingsError, environment_name, load
 
-from .connecting import Interrupted, TokenRefused
+from .connecting import Interrupted, TokenRefused, root_of
 from .engines.engine import EngineError
 from .rules import worker_of
 from .service import build
@@ -101,15 +101,17 @@ def command(environ: Mapping[str, str], **given: str | None) -> None:
     """
     chosen = {environment_name(_NAME, field): value for field, value in given.items() if value is not None}
     settings = _settings({**environ, **chosen})
+    problem: str | None = None
     try:
         uvloop.run(_live(settings))
-    except Interrupted:
-        sys.exit(0)
-    except (EngineError, TokenRefused) as error:
-        sys.exit(f"gridloom-worker: {error}")
-    except Exception as error:
-        log.exception("worker.failed", err=str(error))
-        sys.exit(1)
+    except* Interrupted:
+        log.info("worker.interrupted")
+    except* (EngineError, TokenRefused) as refused:
+        problem = f"gridloom-worker: {root_of(refused)}"
+    except* Exception as broken:
+        log.exception("worker.failed", err=str(root_of(broken)))
+        problem = f"gridloom-worker: {root_of(broken)}"
+    sys.exit(problem)
 
 
 def _settings(environ: dict[str, str]) -> Settings:

@@ -17,6 +17,7 @@ log = get_logger()
 
 _AT_ONCE = Patience(unreachable_seconds=-1.0, refused_seconds=-1.0)
 _PAUSE_SECONDS = 1.0
+_ATTEMPT_SECONDS = 5.0
 _QUICK_SECONDS = 1.0
 """A refusal that comes sooner was an answer; one that comes later means that nobody checks tokens at the moment."""
 _REFUSALS = 5
@@ -38,10 +39,10 @@ async def open_connection(settings: Settings, worker: str, stop: asyncio.Event) 
         while bus is None:
             began = asyncio.get_running_loop().time()
             try:
-                bus = await stack.enter_async_context(_connection(settings, worker))
+                bus = await _attempt(stack, settings, worker, stop)
             except Exception as error:
                 took_seconds = asyncio.get_running_loop().time() - began
-                refusals += _tell(error, took_seconds, settings, worker)
+                refusals += _tell(root_of(error), took_seconds, settings, worker)
                 if refusals >= _REFUSALS:
                     raise TokenRefused(_advice(settings, worker)) from error
                 await _pause(stop)
@@ -49,19 +50,42 @@ async def open_connection(settings: Settings, worker: str, stop: asyncio.Event) 
         yield bus
 
 
+async def _attempt(stack: AsyncExitStack, settings: Settings, worker: str, stop: asyncio.Event) -> Bus:
+    """Try once, at most for a while, and not after `stop`: the client by itself would go on for ever."""
+    async with asyncio.timeout(_ATTEMPT_SECONDS) as scope, asyncio.TaskGroup() as group:
+        watch = group.create_task(_end_with(stop, scope))
+        try:
+            return await stack.enter_async_context(_connection(settings, worker))
+        finally:
+            watch.cancel()
+
+
+async def _end_with(stop: asyncio.Event, scope: asyncio.Timeout) -> None:
+    await stop.wait()
+    scope.reschedule(asyncio.get_running_loop().time())
+
+
 def _connection(settings: Settings, worker: str) -> AbstractAsyncContextManager[Bus]:
     token = settings.token.strip()
     return open_bus(settings, "worker", inbox_prefix=worker_inbox(worker), token=token, patience=_AT_ONCE)
 
 
-def _tell(error: Exception, took_seconds: float, settings: Settings, worker: str) -> int:
+def root_of(error: BaseException) -> BaseException:
+    """Return the first error inside however many groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _tell(error: BaseException, took_seconds: float, settings: Settings, worker: str) -> int:
     """Log why there is no connection; return 1 for a refusal, else 0."""
-    is_refused = "authorization" in str(error).lower()
-    if is_refused and took_seconds < _QUICK_SECONDS:
+    is_quick = took_seconds < _QUICK_SECONDS
+    if is_quick and "authorization" in str(error).lower():
         log.error("worker.token_refused", worker=worker)
         return 1
-    why = "nobody checks worker tokens: is the scheduler running?" if is_refused else str(error) or type(error).__name__
-    log.warning("worker.waiting_for_nats", nats=redact(settings.nats_url), err=why)
+    hint = "" if is_quick else "; if the server is there, nobody checks worker tokens: is the scheduler running?"
+    err = (str(error) or type(error).__name__) + hint
+    log.warning("worker.waiting_for_nats", nats=redact(settings.nats_url), err=err)
     return 0
 
 

@@ -1,0 +1,57 @@
+"""The command as an operator meets it: what it says, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gridloom_local.servers import free_port
+from gridloom_testing.builders import a_worker_id, a_worker_token
+from gridloom_testing.servers import NatsServer
+from integration.worker.conftest import Launch
+from integration.worker.scripted import ScriptedScheduler
+
+
+async def test_a_refused_token_says_what_to_do_and_exits(launch: Launch, refusal: None) -> None:
+    worker = await launch()
+    code, said = await asyncio.wait_for(worker.ended(), 20)
+    assert code == 1
+    assert f"refuses the token of worker {worker.id}" in said
+    assert "gridloom workers" in said
+    assert "Traceback" not in said, said
+
+
+async def test_the_token_is_never_shown(launch: Launch, refusal: None) -> None:
+    token = a_worker_token()
+    worker = await launch(token=token)
+    _, said = await asyncio.wait_for(worker.ended(), 20)
+    assert token.rsplit("_", 1)[-1] not in said
+
+
+async def test_while_nobody_checks_tokens_it_waits(launch: Launch, nats_server: NatsServer) -> None:
+    worker = await launch()
+    await worker.said("is the scheduler running?")
+    worker.terminate()
+    assert (await asyncio.wait_for(worker.ended(), 10))[0] == 0
+
+
+async def test_an_unreachable_server_is_waited_for(launch: Launch) -> None:
+    worker = await launch(nats=f"nats://127.0.0.1:{free_port()}")
+    await worker.said("worker.waiting_for_nats")
+    await worker.said("worker.waiting_for_nats")
+    worker.terminate()
+    assert (await asyncio.wait_for(worker.ended(), 10))[0] == 0
+
+
+async def test_it_stops_on_sigterm(launch: Launch, scheduler: ScriptedScheduler) -> None:
+    worker = await launch(a_worker_id())
+    await scheduler.heartbeats.until(lambda beat: beat.worker == worker.id)
+    worker.terminate()
+    code, said = await asyncio.wait_for(worker.ended(), 10)
+    assert code == 0
+    assert "Traceback" not in said, said
+
+
+async def test_an_engine_that_cannot_start_says_so(launch: Launch, scheduler: ScriptedScheduler) -> None:
+    worker = await launch(None, "--engine", "llamacpp", "--model", "/nowhere/model.gguf")
+    code, said = await asyncio.wait_for(worker.ended(), 10)
+    assert (code, said.strip().splitlines()[-1]) == (1, "gridloom-worker: there is no model file /nowhere/model.gguf")
