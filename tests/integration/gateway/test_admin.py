@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from gridloom_contract.fleet import EnrolWorker, WorkerEntry
 from gridloom_kit.mongo import Database
 from gridloom_testing.clients import JOBS, ApiClient
@@ -108,14 +106,12 @@ async def test_a_key_ends_at_its_time(gateway: RunningGateway, tenant: Tenant) -
     await until_status(gateway.url, issued.body["key"], 401)
 
 
-@pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "tomorrow", "2030-01-01T00:00:00", 5])
-async def test_a_key_that_would_have_ended_is_not_issued(
-    gateway: RunningGateway, tenant: Tenant, moment: object
-) -> None:
+async def test_a_key_that_would_have_ended_is_not_issued(gateway: RunningGateway, tenant: Tenant) -> None:
     path = f"{ADMIN}/accounts/{tenant.account}/keys"
-    answer = await gateway.admin.call("POST", path, {"expires_at": moment})
+    for moment in ("2020-01-01T00:00:00Z", "tomorrow", "2030-01-01T00:00:00", 5):
+        answer = await gateway.admin.call("POST", path, {"expires_at": moment})
 
-    assert (answer.status, answer.body["field"]) == (422, "expires_at")
+        assert (answer.status, answer.body["field"]) == (422, "expires_at"), moment
 
 
 async def test_a_key_may_only_do_what_it_was_given(gateway: RunningGateway) -> None:
@@ -159,24 +155,24 @@ async def test_workers_are_listed_by_the_page(gateway: RunningGateway, scheduler
     assert ([one["worker"] for one in page["workers"]], page["total"], page["total_pages"]) == (["w2"], 3, 2)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/accounts/zzz"),
-        ("GET", f"/accounts/{'0' * 32}"),
-        ("POST", f"/accounts/{'0' * 32}/disable"),
-        ("POST", f"/accounts/{'0' * 32}/keys"),
-        ("GET", f"/accounts/{'0' * 32}/keys"),
-        ("DELETE", "/keys/unknown0"),
-        ("POST", "/keys/unknown0/rotate"),
-        ("DELETE", "/workers/w.>"),
-        ("GET", "/nothing"),
-    ],
-)
-async def test_what_is_unknown_is_not_found(gateway: RunningGateway, method: str, path: str) -> None:
-    answer = await gateway.admin.call(method, f"{ADMIN}{path}", {} if method == "POST" else None)
+UNKNOWN = [
+    ("GET", "/accounts/zzz"),
+    ("GET", f"/accounts/{'0' * 32}"),
+    ("POST", f"/accounts/{'0' * 32}/disable"),
+    ("POST", f"/accounts/{'0' * 32}/keys"),
+    ("GET", f"/accounts/{'0' * 32}/keys"),
+    ("DELETE", "/keys/unknown0"),
+    ("POST", "/keys/unknown0/rotate"),
+    ("DELETE", "/workers/w.>"),
+    ("GET", "/nothing"),
+]
 
-    assert (answer.status, answer.body["error"]) == (404, "not_found")
+
+async def test_what_is_unknown_is_not_found(gateway: RunningGateway) -> None:
+    for method, path in UNKNOWN:
+        answer = await gateway.admin.call(method, f"{ADMIN}{path}", {} if method == "POST" else None)
+
+        assert (answer.status, answer.body["error"]) == (404, "not_found"), (method, path)
 
 
 async def test_only_the_admin_key_administers(gateway: RunningGateway, tenant: Tenant) -> None:

@@ -108,7 +108,7 @@ class Connection(web.RequestHandler):
 
     def _cut_off(self, answer: bytes, reason: str) -> None:
         metrics.connections_refused.labels(reason).inc()
-        if isinstance(self.transport, asyncio.WriteTransport):
+        if self.transport is not None:
             self.transport.write(answer)
         self.force_close()
 
