@@ -1,0 +1,102 @@
+"""The worker's decisions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridloom_contract.base import encode
+from gridloom_contract.fault import FaultCode
+from gridloom_contract.vocabulary import Usage
+from gridloom_contract.work import ModelSpeed, TokenChunk
+from gridloom_testing.builders import a_result, a_worker_id, a_worker_token, an_offer, an_order
+from gridloom_worker import rules
+
+
+def test_a_token_names_its_worker() -> None:
+    worker = a_worker_id()
+    assert rules.worker_of(f" {a_worker_token(worker)}\n") == worker
+
+
+@pytest.mark.parametrize(
+    "token", ["", "glw_x_y", "glm_waaaaaaaaaaaa_secret", "glw_waaaaaaaaaaaa_", "glw_w.aaaaaaaaaaa_s"]
+)
+def test_what_is_no_token_is_refused_without_being_repeated(token: str) -> None:
+    with pytest.raises(ValueError, match="glw_<worker>_<secret>") as refused:
+        rules.worker_of(token)
+    assert not token or token not in str(refused.value)
+
+
+def test_an_order_belongs_to_the_worker_it_names() -> None:
+    order = an_order()
+    assert rules.why_not_mine(order, order.worker) is None
+    assert rules.why_not_mine(order, a_worker_id()) is not None
+
+
+def test_an_order_is_welcome_while_its_model_is_offered() -> None:
+    assert rules.why_hand_back(an_order(model="a"), [an_offer(model="a")], is_draining=False) is None
+
+
+def test_a_draining_worker_hands_everything_back() -> None:
+    fault = rules.why_hand_back(an_order(model="a"), [an_offer(model="a")], is_draining=True)
+    assert fault is not None
+    assert fault.retryable
+
+
+def test_an_order_for_a_model_that_is_gone_is_handed_back() -> None:
+    fault = rules.why_hand_back(an_order(model="b"), [an_offer(model="a")], is_draining=False)
+    assert fault is not None
+    assert fault.retryable
+
+
+def test_an_order_handed_back_does_not_count_as_failed() -> None:
+    order = an_order()
+    report = rules.handed_back(order, rules.draining())
+    assert (report.job, report.attempt, report.token, report.refused) == (order.job, 1, order.token, True)
+
+
+def test_the_first_chunk_does_not_wait() -> None:
+    assert rules.chunk_pause_seconds(since_last_seconds=10.0, unsent_bytes=0) == 0.0
+
+
+def test_chunks_of_a_fast_stream_gather_text() -> None:
+    assert rules.chunk_pause_seconds(since_last_seconds=0.001, unsent_bytes=0) == pytest.approx(0.004)
+
+
+def test_chunks_gather_for_at_most_20_ms_when_the_connection_is_behind() -> None:
+    assert rules.chunk_pause_seconds(since_last_seconds=0.0, unsent_bytes=10**6) == 0.020
+
+
+@given(st.text(min_size=1, max_size=50_000, alphabet=st.sampled_from('a\x01\U0001f600"')))
+def test_every_piece_fits_a_chunk_and_nothing_is_lost(text: str) -> None:
+    pieces = rules.pieces(text)
+    assert "".join(pieces) == text
+    assert all(len(encode(TokenChunk(job="0" * 32, attempt=1, offset=0, text=piece))) < 65_536 for piece in pieces)
+
+
+def test_a_fault_for_size_says_size_and_limit() -> None:
+    fault = rules.too_large(2_000_000, 1_000_000)
+    assert (fault.code, fault.retryable) == (FaultCode.TOO_LARGE, False)
+    assert "2000000" in fault.message
+    assert "1000000" in fault.message
+
+
+def test_the_first_job_sets_the_speed_and_later_ones_move_it() -> None:
+    slow = a_result(usage=Usage(tokens_in=1, tokens_out=10), engine_seconds=1.5, first_token_seconds=0.5)
+    fast = a_result(usage=Usage(tokens_in=1, tokens_out=20), engine_seconds=1.5, first_token_seconds=0.5)
+    first = rules.faster(ModelSpeed(model="m"), slow)
+    second = rules.faster(first, fast)
+    assert (first.tokens_per_second, first.job_seconds) == (10.0, 1.5)
+    assert 10.0 < second.tokens_per_second < 20.0
+
+
+def test_a_job_too_short_to_measure_leaves_the_speed_alone() -> None:
+    before = ModelSpeed(model="m", tokens_per_second=10.0, job_seconds=1.0)
+    assert rules.faster(before, a_result(engine_seconds=0.0, first_token_seconds=0.0)) == before
+
+
+def test_a_model_that_was_only_loaded_is_no_news() -> None:
+    assert rules.same_offers([an_offer(loaded=True)], [an_offer(loaded=False)])
+    assert not rules.same_offers([an_offer()], [an_offer(context_tokens=1)])
+    assert not rules.same_offers([an_offer()], [])
