@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_kit.settings import environment_name
 from gridloom_local import nats_config, servers
 from gridloom_local.home import Home
 from gridloom_local.mongo_setup import DATABASE, mongo_url
@@ -36,6 +38,7 @@ PORTS = (NATS, "nats_monitoring", MONGO, S3, *(f"{service}_internal" for service
 
 _SERVER_STOP_SECONDS = 20
 _SERVICE_STOP_SECONDS = 10
+_GRACE_SECONDS = 8
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Plan:
     secrets: Secrets
     engine: str = LLAMACPP
     worker_token: str = ""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """Settings of services by their variables. They win over advice, not over what ties the stack together."""
 
     @property
     def url(self) -> str:
@@ -111,12 +116,15 @@ class Plan:
 
     def _service(self, name: str, settings: Mapping[str, str]) -> Program:
         port = self.ports[f"{name}_internal"]
-        chosen = {"nats_url": self.nats_url, "internal_port": str(port)} | dict(settings)
+        needed = {"nats_url": self.nats_url, "internal_port": str(port)} | dict(settings)
+        advised = {"stop_grace_seconds": str(_GRACE_SECONDS)} | (_worker_advice(self.engine) if name == WORKER else {})
+        prefix = environment_name(name, "")
+        chosen = {variable: value for variable, value in self.chosen.items() if variable.startswith(prefix)}
         return Program(
             name=name,
             command=(sys.executable, "-m", f"gridloom_{name}"),
             log=self.home.logs / f"{name}.log",
-            environment={f"GRIDLOOM_{name}_{field}".upper(): value for field, value in chosen.items()},
+            environment=_variables(name, advised) | chosen | _variables(name, needed),
             is_ready=says_ready(port),
             complaint=lambda: probe(port)[1],
             stop_seconds=_SERVICE_STOP_SECONDS,
@@ -152,6 +160,22 @@ class Plan:
             "spool_dir": str(self.home.data / WORKER),
             **({"models": self.model} if self.engine == SYNTHETIC else {}),
         }
+
+
+def service_settings_in(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return those variables that are settings of a service."""
+    prefixes = tuple(environment_name(service, "") for service in SERVICES)
+    return {name: value for name, value in environ.items() if name.startswith(prefixes)}
+
+
+def _variables(service: str, settings: Mapping[str, str]) -> dict[str, str]:
+    return {environment_name(service, name): value for name, value in settings.items()}
+
+
+def _worker_advice(engine: str) -> dict[str, str]:
+    # The threads of llama.cpp spin while they wait for each other. Here they share the machine with a whole grid, and
+    # on as many threads as cores a busy machine was seen to answer ten times slower than on one less.
+    return {"threads": str(max(1, (os.cpu_count() or 1) - 1))} if engine == LLAMACPP else {}
 
 
 def smollm2_file() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from http.client import HTTPException
 from typing import Final
@@ -17,7 +18,7 @@ from gridloom_local.facts import Facts, write_facts
 from gridloom_local.home import Home
 from gridloom_local.leftovers import end_all, find_ours, has_ended, running_supervisor
 from gridloom_local.observation import already_running
-from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, Plan, smollm2_file
+from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, Plan, service_settings_in, smollm2_file
 from gridloom_local.ports import choose_ports, remember_ports, remembered_ports, require_free
 from gridloom_local.problems import Problem
 from gridloom_local.readiness import until
@@ -121,7 +122,7 @@ class Stack:
         ports = choose_ports(PORTS, remembered_ports(self._home.ports_file)) | {GATEWAY: port}
         remember_ports(self._home.ports_file, ports)
         token = read_keys(self._home.keys_file).worker_token
-        return Plan(self._home, ports, secrets, engine=engine, worker_token=token)
+        return Plan(self._home, ports, secrets, engine, token, service_settings_in(os.environ))
 
 
 def _described(process: psutil.Process) -> str:

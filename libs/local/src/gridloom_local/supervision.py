@@ -24,18 +24,8 @@ from gridloom_local.servers import write_private
 T = TypeVar("T")
 
 _RPC_INTERFACE = "supervisor.rpcinterface:make_main_rpcinterface"
-_INHERITED = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LANG",
-    "LC_ALL",
-    "TMPDIR",
-    "GRIDLOOM_GATEWAY_",
-    "GRIDLOOM_SCHEDULER_",
-    "GRIDLOOM_WORKER_",
-)
-"""What of the caller's environment reaches the services: the usual, and settings of their own."""
+_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR")
+"""What of the caller's environment reaches the processes."""
 
 RUNNING = ("STARTING", "RUNNING")
 ENDED = ("STOPPED", "EXITED", "FATAL", "BACKOFF", "UNKNOWN")
@@ -59,7 +49,7 @@ class Supervisor:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start supervisord in a session of its own: Ctrl-C in a terminal then reaches only the `gridloom` command."""
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._home.supervisor_config)]
-        inherited = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
+        inherited = {name: value for name, value in os.environ.items() if name in _INHERITED}
         output = self._home.supervisor_output.open("wb")
         with output:
             return subprocess.Popen(
