@@ -56,9 +56,9 @@ class OpenAiHttp:
         if order.task.kind not in (Kind.CHAT, Kind.COMPLETION):
             raise Invalid(f"this worker cannot do {order.task.kind}")
         path, body = request_of(order)
-        headers = {"Content-Type": "application/json"}
+        options = {"data": body, "headers": {"Content-Type": "application/json"}, "allow_redirects": False}
         try:
-            async with self._session.post(f"{self._base}/{path}", data=body, headers=headers) as response:
+            async with self._session.post(f"{self._base}/{path}", **options) as response:
                 return await _answer(response, emit)
         except aiohttp.ClientConnectorError as error:
             self.unsettled.set()
