@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 import nats
 
+from gridloom_contract import subjects
 from gridloom_contract.streams import EVENTS
 from gridloom_kit.mongo import Database
 from gridloom_testing.servers import NatsServer
@@ -154,7 +155,7 @@ async def _published_facts(nats_server: NatsServer) -> list[Fact]:
     try:
         context = connection.jetstream()
         info = await context.stream_info(EVENTS)
-        subscription = await context.subscribe("event.>", ordered_consumer=True)
+        subscription = await context.subscribe(subjects.events_of_job("*"), ordered_consumer=True)
         return [msgspec.json.decode((await subscription.next_msg(timeout=5)).data) for _ in range(info.state.messages)]
     finally:
         await connection.close()
