@@ -28,7 +28,7 @@ def main() -> None:
     try:
         server = xllamacpp.Server(_params(orders))  # serves in threads of its own while it is referenced
     except Exception as error:  # noqa: BLE001 - the last words of this process, read by the worker
-        sys.stderr.write(f"llama.cpp cannot serve {orders.path}: {error}\n")
+        sys.stderr.write(f"{error}\n")
         sys.stderr.flush()
         os._exit(1)
     _fall_silent()

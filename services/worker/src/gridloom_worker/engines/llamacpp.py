@@ -32,7 +32,7 @@ _CHILD_MODULE = f"{__package__}.llama_child"
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
 _STOP_SECONDS = 3.0
-_LAST_WORDS = 3
+_LAST_WORDS = 5
 
 
 class LlamaCpp:
@@ -43,6 +43,8 @@ class LlamaCpp:
     def __init__(self, orders: LlamaOrders) -> None:
         self.unsettled = asyncio.Event()
         self._orders = orders
+        self.address: str | None = None
+        """Where the server listens, None while there is none."""
         self._child: Process | None = None
         self._server: OpenAiHttp | None = None
 
@@ -61,8 +63,8 @@ class LlamaCpp:
             raise Upstream("llama.cpp's server is being started again")
         return await self._server.run(order, emit)
 
-    async def start(self) -> str:
-        """Start the server and return its address once it listens. Raises `EngineError` with its last words."""
+    async def start(self) -> None:
+        """Start the server and return once it listens. Raises `EngineError` with its last words."""
         child = self._child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", _CHILD_MODULE),
             stdin=PIPE,
@@ -72,27 +74,28 @@ class LlamaCpp:
         )
         stdin, stdout, stderr = _pipes(child)
         stdin.write(msgspec.json.encode(self._orders) + b"\n")
-        address = (await stdout.readline()).decode().strip()
-        if address:
+        self.address = (await stdout.readline()).decode().strip() or None
+        if self.address:
             log.info("engine.started", engine=self.name, pid=child.pid, file=Path(self._orders.path).name)
-            return address
+            return
         words = (await stderr.read()).decode(errors="replace").splitlines()
         await child.wait()
-        raise EngineError("\n".join(words[-_LAST_WORDS:]) or f"{self._orders.path}: llama.cpp said nothing")
+        raise EngineError("\n  ".join([f"llama.cpp cannot serve {self._orders.path}:", *words[-_LAST_WORDS:]]))
 
-    async def keep_alive(self, address: str) -> None:
-        """Serve at `address` until the child dies, start it again, and so on for ever."""
+    async def keep_alive(self) -> None:
+        """Serve until the child dies, start it again, and so on for ever."""
         while True:
-            async with open_openai_http(address, self._orders.api_key, ()) as server:
+            async with open_openai_http(self.address or "", self._orders.api_key, ()) as server:
                 self._settle(server)
                 try:
                     exit_code = await self._child.wait() if self._child else None
                 finally:
                     self._settle(None)
             log.error("engine.died", engine=self.name, exit_code=exit_code)
-            address = await self._start_again()
+            self.address = None
+            await self._start_again()
 
-    async def _start_again(self) -> str:
+    async def _start_again(self) -> None:
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             await asyncio.sleep(pause_seconds)
@@ -130,9 +133,9 @@ async def open_llamacpp(orders: LlamaOrders) -> AsyncIterator[LlamaCpp]:
         raise EngineError(f"there is no model file {orders.path}")
     engine = LlamaCpp(orders)
     try:
-        address = await engine.start()
+        await engine.start()
         async with asyncio.TaskGroup() as group:
-            keeper = group.create_task(engine.keep_alive(address))
+            keeper = group.create_task(engine.keep_alive())
             try:
                 yield engine
             finally:

@@ -56,9 +56,9 @@ class OpenAiHttp:
         if order.task.kind not in (Kind.CHAT, Kind.COMPLETION):
             raise Invalid(f"this worker cannot do {order.task.kind}")
         path, body = request_of(order)
-        options = {"data": body, "headers": {"Content-Type": "application/json"}, "allow_redirects": False}
+        url, headers = f"{self._base}/{path}", {"Content-Type": "application/json"}
         try:
-            async with self._session.post(f"{self._base}/{path}", **options) as response:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 return await _answer(response, emit)
         except aiohttp.ClientConnectorError as error:
             self.unsettled.set()
