@@ -80,10 +80,19 @@ def test_an_earlier_attempt_of_the_same_job_is_found() -> None:
     assert slots.older_attempts(an_order(attempt=2)) == []
 
 
-def test_a_draining_worker_has_no_free_slots() -> None:
+def test_a_drained_worker_has_no_free_slots_until_it_is_resumed() -> None:
     slots = Slots(3)
-    slots.is_draining = True
-    assert slots.free == 0
+    slots.is_drained = True
+    assert (slots.is_draining, slots.free) == (True, 0)
+    slots.is_drained = False
+    assert (slots.is_draining, slots.free) == (False, 3)
+
+
+def test_a_stopping_worker_cannot_be_resumed() -> None:
+    slots = Slots(3)
+    slots.is_stopping = True
+    slots.is_drained = False
+    assert (slots.is_draining, slots.free) == (True, 0)
 
 
 class AnyHistory(RuleBasedStateMachine):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .cli import command
+from gridloom_worker.cli import command
 
 
 def main() -> None:

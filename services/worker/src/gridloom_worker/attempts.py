@@ -8,12 +8,11 @@ from types import TracebackType
 from gridloom_contract.fault import Fault
 from gridloom_contract.work import ResultReport, WorkOrder
 from gridloom_kit.log import bind, get_logger
-
-from . import metrics
-from .catalogue import Catalogue
-from .reports import Reports
-from .runner import Runner, Why
-from .slots import Key, Slots, key_of
+from gridloom_worker import metrics
+from gridloom_worker.catalogue import Catalogue
+from gridloom_worker.reports import Reports
+from gridloom_worker.runner import Runner, Why
+from gridloom_worker.slots import Key, Slots, key_of
 
 log = get_logger()
 

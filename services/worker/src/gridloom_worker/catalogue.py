@@ -8,9 +8,8 @@ from collections.abc import Callable
 from gridloom_contract.fault import FaultError
 from gridloom_contract.work import ModelSpeed, Offer, ResultReport
 from gridloom_kit.log import get_logger
-
-from . import rules
-from .engines.engine import Engine
+from gridloom_worker import rules
+from gridloom_worker.engines.engine import Engine
 
 log = get_logger()
 

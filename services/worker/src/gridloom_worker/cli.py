@@ -15,12 +15,11 @@ from msgspec.structs import FieldInfo, fields
 from gridloom_kit.log import configure, get_logger
 from gridloom_kit.run import live, version_of
 from gridloom_kit.settings import SettingsError, environment_name, load
-
-from .connecting import Interrupted, TokenRefused, root_of
-from .engines.engine import EngineError
-from .rules import worker_of
-from .service import build
-from .settings import Settings, state_directory
+from gridloom_worker.connecting import Interrupted, TokenRefused, root_of
+from gridloom_worker.engines.engine import EngineError
+from gridloom_worker.rules import worker_of
+from gridloom_worker.service import build
+from gridloom_worker.settings import Settings, state_directory
 
 log = get_logger()
 

@@ -10,8 +10,7 @@ from gridloom_contract.permissions import worker_inbox
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.client import Patience
 from gridloom_kit.log import get_logger, redact
-
-from .settings import Settings
+from gridloom_worker.settings import Settings
 
 log = get_logger()
 
@@ -101,5 +100,5 @@ async def _pause(stop: asyncio.Event) -> None:
 def _advice(settings: Settings, worker: str) -> str:
     return (
         f"the grid at {redact(settings.nats_url)} refuses the token of worker {worker}. It may have been revoked, "
-        "or belong to another grid. Check --nats, or ask an operator for a new token (gridloom workers add NAME)."
+        "or belong to another grid. Check --nats, or ask an operator for a new token (gridloom workers enrol NAME)."
     )

@@ -8,9 +8,8 @@ from gridloom_contract.fault import Fault
 from gridloom_contract.work import Offer, StopWork, WorkerControl, WorkOrder
 from gridloom_kit.consume import Reject
 from gridloom_kit.log import get_logger
-
-from . import rules
-from .slots import Key, Slots
+from gridloom_worker import rules
+from gridloom_worker.slots import Key, Slots
 
 log = get_logger()
 
@@ -82,9 +81,9 @@ class Handlers:
         """Drain, resume, or say hello; an order of a later version is left alone."""
         log.info("worker.control", order=control.order)
         if control.order == "drain":
-            self._slots.is_draining = True
+            self._slots.is_drained = True
             self._work.hand_back_waiting(rules.draining())
         elif control.order == "resume":
-            self._slots.is_draining = False
+            self._slots.is_drained = False
         elif control.order == "hello":
             self._presence.introduce()

@@ -16,15 +16,14 @@ from gridloom_kit.bus import Bus
 from gridloom_kit.consume import Puller
 from gridloom_kit.log import get_logger
 from gridloom_kit.wire import Headers
-
-from . import rules
-from .attempts import Attempts
-from .catalogue import Catalogue
-from .handlers import Handlers
-from .presence import Presence
-from .runner import Runner, Why
-from .slots import Slots
-from .spool import Spool
+from gridloom_worker import rules
+from gridloom_worker.attempts import Attempts
+from gridloom_worker.catalogue import Catalogue
+from gridloom_worker.handlers import Handlers
+from gridloom_worker.presence import Presence
+from gridloom_worker.runner import Runner, Why
+from gridloom_worker.slots import Slots
+from gridloom_worker.spool import Spool
 
 log = get_logger()
 
@@ -109,7 +108,7 @@ class Life:
     async def _rest(self, group: asyncio.TaskGroup) -> None:
         parts = self._parts
         log.info("worker.draining", running=parts.slots.running, waiting=parts.slots.waiting)
-        parts.slots.is_draining = True
+        parts.slots.is_stopping = True
         parts.attempts.hand_back_waiting(rules.draining())
         await parts.presence.beat()
         ways_to_rest = {group.create_task(parts.attempts.quiet()), group.create_task(self._hurry.wait())}

@@ -10,9 +10,8 @@ from gridloom_contract.work import Welcome, WorkerHeartbeat, WorkerHello
 from gridloom_kit.bus import Bus
 from gridloom_kit.log import get_logger
 from gridloom_kit.run import version_of
-
-from .catalogue import Catalogue
-from .slots import Slots
+from gridloom_worker.catalogue import Catalogue
+from gridloom_worker.slots import Slots
 
 log = get_logger()
 
@@ -41,6 +40,10 @@ class Card:
             version=version_of("worker"),
             engine=self._engine,
         )
+
+    def note(self, welcome: Welcome) -> None:
+        """Take over what the scheduler knows better: an operator may have drained or resumed the worker meanwhile."""
+        self._slots.is_drained = welcome.draining
 
     def heartbeat(self) -> WorkerHeartbeat:
         """What it has in hand and how fast it is."""
@@ -90,6 +93,7 @@ class Presence:
         self.welcome = await self._bus.request(
             registry.HELLO, hello, subject=subjects.worker_hello(self._worker), timeout_seconds=_HELLO_SECONDS
         )
+        self._card.note(self.welcome)
         models = [offer.model for offer in hello.offers]
         log.info("worker.welcomed", models=models, slots=hello.slots, draining=self.welcome.draining)
         await self.beat()  # what is in hand must be known before anyone misses it

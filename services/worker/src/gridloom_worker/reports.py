@@ -14,9 +14,8 @@ from gridloom_contract.work import ReportReceipt, ResultReport, StartReport, Ver
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus
 from gridloom_kit.log import get_logger
-
-from . import metrics, rules
-from .spool import Spool
+from gridloom_worker import metrics, rules
+from gridloom_worker.spool import Spool
 
 log = get_logger()
 

@@ -9,13 +9,12 @@ from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.work import ResultReport, StartReport, Verdict, WorkOrder
 from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
-
-from . import metrics, rules
-from .engines.engine import Ending, Engine
-from .reports import Reports
-from .slots import Key, key_of
-from .streams import Line, TextStream
-from .text import estimated_usage
+from gridloom_worker import metrics, rules
+from gridloom_worker.engines.engine import Ending, Engine
+from gridloom_worker.reports import Reports
+from gridloom_worker.slots import Key, key_of
+from gridloom_worker.streams import Line, TextStream
+from gridloom_worker.text import estimated_usage
 
 log = get_logger()
 

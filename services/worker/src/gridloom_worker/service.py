@@ -11,25 +11,24 @@ from secrets import token_hex
 from gridloom_kit.bus import Bus
 from gridloom_kit.clock import SystemClock
 from gridloom_kit.service import Service, check, task
-
-from .attempts import Attempts
-from .catalogue import Catalogue
-from .connecting import open_connection
-from .engines.engine import Engine
-from .engines.llama_orders import LlamaOrders
-from .engines.llamacpp import DEFAULT_MODEL, open_llamacpp, packaged_model
-from .engines.openai_http import open_openai_http
-from .engines.synthetic import SyntheticPlan, open_synthetic
-from .handlers import Handlers
-from .life import LAST_REPORTS_SECONDS, Life, Parts
-from .presence import Card, Presence
-from .reports import BusDesk, Reports
-from .rules import worker_of
-from .runner import Runner
-from .settings import EngineName, Settings
-from .slots import Slots
-from .spool import Spool, open_spool
-from .streams import BusLine
+from gridloom_worker.attempts import Attempts
+from gridloom_worker.catalogue import Catalogue
+from gridloom_worker.connecting import open_connection
+from gridloom_worker.engines.engine import Engine
+from gridloom_worker.engines.llama_orders import LlamaOrders
+from gridloom_worker.engines.llamacpp import DEFAULT_MODEL, open_llamacpp, packaged_model
+from gridloom_worker.engines.openai_http import open_openai_http
+from gridloom_worker.engines.synthetic import SyntheticPlan, open_synthetic
+from gridloom_worker.handlers import Handlers
+from gridloom_worker.life import LAST_REPORTS_SECONDS, Life, Parts
+from gridloom_worker.presence import Card, Presence
+from gridloom_worker.reports import BusDesk, Reports
+from gridloom_worker.rules import worker_of
+from gridloom_worker.runner import Runner
+from gridloom_worker.settings import EngineName, Settings
+from gridloom_worker.slots import Slots
+from gridloom_worker.spool import Spool, open_spool
+from gridloom_worker.streams import BusLine
 
 
 @asynccontextmanager

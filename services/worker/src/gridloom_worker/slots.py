@@ -26,13 +26,19 @@ class Slots:
 
     def __init__(self, count: int, max_unconfirmed: int = 256) -> None:
         self.count = count
-        self.is_draining = False
+        self.is_drained = False
+        self.is_stopping = False
         self._max_unconfirmed = max(max_unconfirmed, count)
         self._waiting: dict[str, deque[WorkOrder]] = {lane: deque() for lane in LANES}
         self._running: dict[Key, WorkOrder] = {}
         self._unconfirmed: set[Key] = set()
         self._known: set[Key] = set()
         self._past: OrderedDict[Key, None] = OrderedDict()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing new is taken: an operator wants it so, or the worker stops."""
+        return self.is_drained or self.is_stopping
 
     @property
     def running(self) -> int:

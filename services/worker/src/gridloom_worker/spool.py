@@ -17,8 +17,7 @@ import msgspec
 from gridloom_contract.work import ResultReport
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.log import get_logger
-
-from .slots import Key
+from gridloom_worker.slots import Key
 
 log = get_logger()
 

@@ -11,9 +11,8 @@ from gridloom_contract.work import TokenChunk, WorkOrder
 from gridloom_kit.bus import Bus
 from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
-
-from . import rules
-from .text import mended
+from gridloom_worker import rules
+from gridloom_worker.text import mended
 
 log = get_logger()
 

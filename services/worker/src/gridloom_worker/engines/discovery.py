@@ -11,8 +11,7 @@ from gridloom_contract.vocabulary import Kind
 from gridloom_contract.work import Offer
 from gridloom_domain.errors import Upstream
 from gridloom_domain.models import family_of
-
-from .openai_wire import ModelEntry, ModelList, read
+from gridloom_worker.engines.openai_wire import ModelEntry, ModelList, read
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 _MAX_BODY_BYTES = 8 * 1024 * 1024

@@ -13,7 +13,7 @@ import threading
 import msgspec
 import xllamacpp
 
-from .llama_orders import LlamaOrders
+from gridloom_worker.engines.llama_orders import LlamaOrders
 
 _WARNINGS = 2
 """llama.cpp's verbosity for warnings and errors only."""

@@ -19,10 +19,9 @@ import msgspec
 from gridloom_contract.work import Offer, WorkOrder
 from gridloom_domain.errors import Upstream
 from gridloom_kit.log import get_logger
-
-from .engine import Emit, Ending, EngineError
-from .llama_orders import LlamaOrders
-from .openai_http import OpenAiHttp, open_openai_http
+from gridloom_worker.engines.engine import Emit, Ending, EngineError
+from gridloom_worker.engines.llama_orders import LlamaOrders
+from gridloom_worker.engines.openai_http import OpenAiHttp, open_openai_http
 
 log = get_logger()
 

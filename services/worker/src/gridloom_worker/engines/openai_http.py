@@ -17,11 +17,10 @@ from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.vocabulary import Kind
 from gridloom_contract.work import Offer, WorkOrder
 from gridloom_domain.errors import Invalid, Upstream
-
-from .discovery import Discovery, base_of
-from .engine import Emit, Ending
-from .openai_wire import Chunk, WireUsage, message_in, read, request_of, status_in
-from .sse import SseEvent, SseOverflow, SseParser
+from gridloom_worker.engines.discovery import Discovery, base_of
+from gridloom_worker.engines.engine import Emit, Ending
+from gridloom_worker.engines.openai_wire import Chunk, WireUsage, message_in, read, request_of, status_in
+from gridloom_worker.engines.sse import SseEvent, SseOverflow, SseParser
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 MAX_BODY_BYTES = 16 * 1024 * 1024

@@ -22,8 +22,7 @@ from gridloom_contract.vocabulary import Kind, Usage
 from gridloom_contract.work import Offer, WorkOrder
 from gridloom_domain.errors import Invalid, Upstream
 from gridloom_domain.models import family_of
-
-from .engine import Emit, Ending
+from gridloom_worker.engines.engine import Emit, Ending
 
 CRASH_EXIT_CODE = 70
 _DIRECTIVE = re.compile(r"\[\[(\w+)(?:=([\d.]+))?\]\]")
