@@ -247,6 +247,22 @@ def test_up_in_the_foreground_says_who_dies_and_ends_with_ctrl_c(a_home: Callabl
     assert command.processes() == []
 
 
+@pytest.mark.slow
+def test_a_stack_whose_terminal_is_closed_is_stopped_in_order(a_home: Callable[[str], Command]) -> None:
+    command = a_home("home")
+    with command.open("up", "--engine", "synthetic") as process:
+        assert process.stdout
+        for line in process.stdout:
+            if "Ctrl-C" in line:
+                break
+        process.stdout.close()
+        process.send_signal(signal.SIGHUP)
+        process.wait(timeout=30)
+
+    assert command.processes() == []
+    assert not command.home.env_file.exists()
+
+
 def test_a_service_that_cannot_start_fails_the_whole_start_with_its_log(a_home: Callable[[str], Command]) -> None:
     command = a_home("home")
     command.more = {"GRIDLOOM_SCHEDULER_NONSENSE": "1"}

@@ -12,9 +12,10 @@ from gridloom_local.program import Program
 from gridloom_local.secrets import Secrets
 
 
-def a_plan(folder: Path, token: str = "glw_w1_secret", **changes: object) -> Plan:
+def a_plan(folder: Path, **changes: object) -> Plan:
     ports = {name: 20_000 + number for number, name in enumerate(PORTS)} | {"gateway": 8080}
-    return Plan(Home(folder), ports, Secrets(), worker_token=token, **changes)  # type: ignore[arg-type]
+    known = {"worker_token": "glw_w1_secret"}
+    return Plan(Home(folder), ports, Secrets(), **(known | changes))  # type: ignore[arg-type]
 
 
 def program_of(plan: Plan, name: str) -> Program:
@@ -22,7 +23,7 @@ def program_of(plan: Plan, name: str) -> Program:
 
 
 def test_there_is_no_worker_before_it_has_a_token(tmp_path: Path) -> None:
-    names = [program.name for program in a_plan(tmp_path, token="").programs()]
+    names = [program.name for program in a_plan(tmp_path, worker_token="").programs()]
 
     assert names == ["nats", "mongo", "s3", "scheduler", "gateway"]
 
@@ -47,13 +48,11 @@ def test_a_model_on_the_stacks_own_machine_leaves_a_core_to_the_rest(tmp_path: P
 
 
 def test_what_the_caller_chose_wins_over_advice(tmp_path: Path) -> None:
-    plan = a_plan(
-        tmp_path, engine=LLAMACPP, chosen={"GRIDLOOM_WORKER_THREADS": "7", "GRIDLOOM_GATEWAY_HOST": "0.0.0.0"}
-    )
+    plan = a_plan(tmp_path, engine=LLAMACPP, chosen={"GRIDLOOM_WORKER_THREADS": "7", "GRIDLOOM_GATEWAY_HOST": "::1"})
 
     assert program_of(plan, "worker").environment["GRIDLOOM_WORKER_THREADS"] == "7"
     assert "GRIDLOOM_GATEWAY_HOST" not in program_of(plan, "worker").environment
-    assert program_of(plan, "gateway").environment["GRIDLOOM_GATEWAY_HOST"] == "0.0.0.0"
+    assert program_of(plan, "gateway").environment["GRIDLOOM_GATEWAY_HOST"] == "::1"
 
 
 def test_what_ties_the_stack_together_cannot_be_chosen(tmp_path: Path) -> None:

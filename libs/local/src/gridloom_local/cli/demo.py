@@ -6,7 +6,7 @@ import os
 
 import click
 
-from gridloom_local.cli.running import home, run
+from gridloom_local.cli.running import home, run, say, write
 from gridloom_local.cli.stack import engine_option
 from gridloom_local.demo import PROMPT, demo_home, show
 from gridloom_local.ports import gateway_port
@@ -18,5 +18,4 @@ from gridloom_local.voice import Voice
 @engine_option
 def demo(prompt: str, engine: str) -> None:
     """Start everything, ask a real language model over HTTP, show what happened, and stop everything."""
-    voice = Voice(say=click.echo, write=lambda text: click.echo(text, nl=False))
-    run(show(demo_home(home()), gateway_port(os.environ), engine, prompt, voice))
+    run(show(demo_home(home()), gateway_port(os.environ), engine, prompt, Voice(say, write)))

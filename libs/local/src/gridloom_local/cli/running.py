@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
@@ -25,11 +26,22 @@ def home() -> Home:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`. Ctrl-C and SIGTERM cancel it, so that it can clean up; the command then ends with 130."""
+    """Run `work`. Ctrl-C, SIGTERM or a closed terminal cancel it, so it can clean up; the command then ends with 130."""
     try:
         return asyncio.run(_under_signals(work))
     except asyncio.CancelledError:
         raise click.exceptions.Exit(_INTERRUPTED) from None
+
+
+def say(text: str) -> None:
+    """Print a line. A terminal that is gone must not keep a stack from being stopped in order."""
+    write(f"{text}\n")
+
+
+def write(text: str) -> None:
+    """Print text as it comes; where nobody reads any more, it is lost."""
+    with suppress(OSError):
+        click.echo(text, nl=False)
 
 
 def ask(question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
@@ -51,6 +63,6 @@ async def _ask(key: str, question: Callable[[Client], Coroutine[Any, Any, T]]) -
 async def _under_signals(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.current_task()
     if task is not None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await work

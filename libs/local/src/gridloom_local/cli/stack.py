@@ -8,7 +8,7 @@ import os
 import click
 
 from gridloom_kit.finish import finish
-from gridloom_local.cli.running import home, run
+from gridloom_local.cli.running import home, run, say
 from gridloom_local.facts import Facts
 from gridloom_local.observation import conditions, watch
 from gridloom_local.plan import ENGINES, LLAMACPP
@@ -36,8 +36,8 @@ def up(detach: bool, engine: str) -> None:
 @click.command()
 def down() -> None:
     """Stop the embedded stack. Its data stays."""
-    stopped = run(Stack(home(), click.echo).down())
-    click.echo("the stack is down" if stopped else f"no stack runs in {home().folder}")
+    stopped = run(Stack(home(), say).down())
+    say("the stack is down" if stopped else f"no stack runs in {home().folder}")
 
 
 @click.command()
@@ -55,21 +55,23 @@ def status(as_json: bool) -> None:
 
 
 async def _up_detached(engine: str) -> None:
-    _print_facts(await Stack(home(), click.echo).up(gateway_port(os.environ), engine))
-    click.echo(f"\nFor your shell: set -a; . {home().env_file}; set +a\nStop it with: gridloom down")
+    _print_facts(await Stack(home(), say).up(gateway_port(os.environ), engine))
+    say(f"\nFor your shell: set -a; . {home().env_file}; set +a\nStop it with: gridloom down")
 
 
 async def _up(engine: str) -> None:
-    stack = Stack(home(), click.echo)
-    _print_facts(await stack.up(gateway_port(os.environ), engine))
-    click.echo("\nCtrl-C stops it.")
+    stack = Stack(home(), say)
+    facts = await stack.up(gateway_port(os.environ), engine)
     try:
-        await watch(home(), click.echo)
-        click.echo("the stack has ended")
+        _print_facts(facts)
+        say("\nCtrl-C stops it.")
+        await watch(home(), say)
+        say("the stack was stopped from elsewhere")
     except asyncio.CancelledError:
         _forget_cancellation()
-        click.echo("\nstopping")
-    await finish(stack.down_if_up())
+        say("\nstopping")
+    finally:
+        await finish(stack.down_if_up())
 
 
 def _forget_cancellation() -> None:
@@ -79,5 +81,5 @@ def _forget_cancellation() -> None:
 
 
 def _print_facts(facts: Facts) -> None:
-    click.echo(f"\nGridloom runs.\n  base URL  {facts.url}\n  API key   {facts.api_key}\n  model     {facts.model}\n")
-    click.echo(f"Try it:\n  {facts.curl()}")
+    say(f"\nGridloom runs.\n  base URL  {facts.url}\n  API key   {facts.api_key}\n  model     {facts.model}\n")
+    say(f"Try it:\n  {facts.curl()}")
