@@ -1,0 +1,1 @@
+"""What usage accounting decides, as pure functions: no I/O, no clock."""
