@@ -26,7 +26,7 @@ def home() -> Home:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`. Ctrl-C, SIGTERM or a closed terminal cancel it, so it can clean up; the command then ends with 130."""
+    """Run `work`. Ctrl-C, SIGTERM or a closed terminal cancels it, so it can clean up; the exit code is then 130."""
     try:
         return asyncio.run(_under_signals(work))
     except asyncio.CancelledError:

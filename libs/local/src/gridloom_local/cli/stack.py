@@ -10,9 +10,10 @@ import click
 from gridloom_kit.finish import finish
 from gridloom_local.cli.running import home, run, say
 from gridloom_local.facts import Facts
-from gridloom_local.observation import conditions, watch
+from gridloom_local.observation import Condition, conditions, watch
 from gridloom_local.plan import ENGINES, LLAMACPP
 from gridloom_local.ports import gateway_port
+from gridloom_local.problems import FAILED
 from gridloom_local.stack import Stack
 from gridloom_local.tables import print_json, print_table, seconds
 
@@ -42,12 +43,16 @@ def down() -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(as_json: bool) -> None:
-    """Show each process of the running stack."""
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show each process of the running stack. Exit code 1 unless all are ready."""
     found = conditions(home())
-    if as_json:
-        print_json(found)
-        return
+    print_json(found) if as_json else _print_conditions(found)
+    if not all(one.is_ready for one in found):
+        ctx.exit(FAILED)
+
+
+def _print_conditions(found: list[Condition]) -> None:
     rows = [
         (c.name, c.state, "yes" if c.is_ready else "no", c.pid, seconds(c.up_seconds), c.deaths, c.log) for c in found
     ]

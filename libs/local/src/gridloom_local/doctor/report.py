@@ -15,7 +15,7 @@ from gridloom_local.facts import Facts, read_facts
 from gridloom_local.home import Home
 from gridloom_local.leftovers import running_supervisor
 from gridloom_local.ports import remembered_ports
-from gridloom_local.readiness import probe
+from gridloom_local.readiness import accepts, probe
 from gridloom_local.secrets import Secrets, load_or_create
 from gridloom_local.servers import LOOPBACK
 
@@ -25,9 +25,16 @@ async def examine_all(home: Home) -> list[Finding]:
     facts = read_facts(home) if running_supervisor(home) else None
     findings = await machine_findings(home, is_running=facts is not None)
     if facts is not None:
+        findings += _ports(home)
         for name, check in _stack_checks(home, facts).items():
             findings += await examine(name, check, f"see `gridloom status` and the logs in {home.logs}")
     return findings
+
+
+def _ports(home: Home) -> list[Finding]:
+    silent = [name for name, port in remembered_ports(home.ports_file).items() if not accepts(port)()]
+    details = f"nobody listens for {', '.join(silent)}" if silent else "every port of the stack answers"
+    return [judge("ports", not silent, details, "see `gridloom status`, then the log of that process")]
 
 
 def _stack_checks(home: Home, facts: Facts) -> dict[str, Check]:
