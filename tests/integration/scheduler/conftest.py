@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
+from gridloom_contract.streams import STREAMS
+from gridloom_kit.jetstream import JetStreamApiError
 from gridloom_kit.run import live
 from gridloom_local.nats_config import CALLOUT_USER, SYSTEM_USER
 from gridloom_scheduler.service import build
 from gridloom_scheduler.settings import Settings
+from gridloom_testing.holding import Holder
 from gridloom_testing.plugin import OpenBus, UrlOf
 from gridloom_testing.servers import NatsServer
 from integration.scheduler.scripted import Gateway, ScriptedWorker
@@ -22,21 +26,30 @@ StartWorker = Callable[..., Awaitable[ScriptedWorker]]
 
 
 class Replica:
-    """One scheduler: `stop` ends it in order, `kill` at once."""
+    """One scheduler: `stop` ends it in order, `kill` at once. Use it with `async with running(…)`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._stop = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(live(build, settings, "scheduler", self._stop))
+    def __init__(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
+        self._task = task
+        self._stop = stop
 
     async def stop(self) -> None:
         """End it as SIGTERM does."""
         self._stop.set()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.wait([self._task])
 
     async def kill(self) -> None:
         """End it without any of its last steps."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.wait([self._task])
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Replica]:
+    """Run a scheduler; on leaving, it is stopped in order."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        yield Replica(tasks.create_task(live(build, settings, "scheduler", stop)), stop)
+        stop.set()
 
 
 @pytest.fixture
@@ -67,16 +80,21 @@ def scheduler_settings(nats_server: NatsServer, mongo_url_of: UrlOf, database_na
 @pytest.fixture
 async def start_scheduler(scheduler_settings: SettingsFor) -> AsyncIterator[StartScheduler]:
     """Starts one more replica."""
-    replicas: list[Replica] = []
+    async with Holder() as holder:
 
-    async def start(**changes: Any) -> Replica:
-        replica = Replica(scheduler_settings(**changes))
-        replicas.append(replica)
-        return replica
+        async def start(**changes: Any) -> Replica:
+            return await holder.open(running(scheduler_settings(**changes)))
 
-    yield start
-    for replica in replicas:
-        await replica.stop()
+        yield start
+
+
+@pytest.fixture
+async def empty_streams(bus_for: OpenBus) -> None:
+    """Nothing of an earlier test is left in any stream: the checker compares streams with this test's database."""
+    admin = await bus_for("admin")
+    for stream in STREAMS:
+        with suppress(JetStreamApiError):
+            await admin.js_api(f"STREAM.PURGE.{stream.name}")
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from gridloom_contract import registry, subjects
 from gridloom_contract.events import JobEvent
@@ -34,6 +36,7 @@ from gridloom_contract.work import (
 )
 from gridloom_kit.bus import Bus
 from gridloom_testing.builders import a_result, a_submission, an_offer
+from gridloom_testing.holding import Holder
 
 ACCOUNT = "acc1"
 _BEAT_SECONDS = 0.2
@@ -42,7 +45,7 @@ _WITHIN_SECONDS = 20.0
 
 
 class ScriptedWorker:
-    """One worker process: it says hello when asked, beats, fetches its orders, and reports what the test tells it to."""
+    """One worker process: it says hello when asked, beats, fetches its orders, and reports what the test says."""
 
     def __init__(self, bus: Bus, worker: str, *, slots: int = 1, offers: tuple[Offer, ...] = (an_offer(),)) -> None:
         self.bus = bus
@@ -57,7 +60,7 @@ class ScriptedWorker:
         self.holding: dict[str, Holding] = {}
         self.is_silent = False
         self.loses_orders = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._holder = Holder()
         self._beats = asyncio.Semaphore(0)
         self._inbox = ""
 
@@ -68,8 +71,8 @@ class ScriptedWorker:
         self._inbox = self.bus.new_inbox()
         await self.bus.client.subscribe(self._inbox, cb=self._on_order)
         welcome = await self.hello()
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._beat()), loop.create_task(self._fetch())]
+        await self._holder.open(under_way(self._beat()))
+        await self._holder.open(under_way(self._fetch()))
         return welcome
 
     async def hello(self) -> Welcome:
@@ -84,6 +87,12 @@ class ScriptedWorker:
         )
         return await self._insist(registry.HELLO, hello, subjects.worker_hello(self.id))
 
+    async def reborn(self) -> None:
+        """Crash and come back as another process that knows of nothing."""
+        self.session = secrets.token_hex(8)
+        self.holding.clear()
+        await self.hello()
+
     async def beaten(self, times: int) -> None:
         """Return once so many more heartbeats have been sent and the server has seen them."""
         self._beats = asyncio.Semaphore(0)
@@ -93,10 +102,9 @@ class ScriptedWorker:
 
     async def leave(self) -> None:
         """End without a word, as kill -9 does."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.bus.client.close()
+        await self._holder.__aexit__(None, None, None)
+        with suppress(OSError):  # a revoked worker's line is cut already
+            await self.bus.client.close()
 
     async def next_order(self, within_seconds: float = _WITHIN_SECONDS) -> WorkOrder:
         """Return the next order that arrives."""
@@ -105,8 +113,11 @@ class ScriptedWorker:
 
     async def start(self, order: WorkOrder, **changes: Any) -> ReportReceipt:
         """Report that the engine has the order."""
-        report = StartReport(job=order.job, attempt=order.attempt, token=order.token)
-        return await self.report(started=(msgspec.structs.replace(report, **changes),))
+        return await self.report(started=(msgspec.structs.replace(self.start_of(order), **changes),))
+
+    def start_of(self, order: WorkOrder) -> StartReport:
+        """Return the report that the engine has the order."""
+        return StartReport(job=order.job, attempt=order.attempt, token=order.token)
 
     async def end(self, order: WorkOrder, **changes: Any) -> ReportReceipt:
         """Report how the order ended; well, unless told otherwise."""
@@ -125,6 +136,11 @@ class ScriptedWorker:
         """Start and end an order."""
         await self.start(order)
         await self.end(order)
+
+    async def toil(self) -> None:
+        """Do every order that comes, until canceled."""
+        while True:
+            await self.do(await self.orders.get())
 
     async def _insist(self, channel: registry.Channel, message: Any, subject: str) -> Any:
         async with asyncio.timeout(_WITHIN_SECONDS):
@@ -179,6 +195,30 @@ class ScriptedWorker:
             await self.hello()
 
 
+@asynccontextmanager
+async def under_way(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Have endless work done for as long as the block runs; it may break off when its connection is cut."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(_until_cut(work))
+        yield
+        task.cancel()
+
+
+async def _until_cut(work: Coroutine[Any, Any, None]) -> None:
+    with suppress(NatsError):
+        await work
+
+
+@asynccontextmanager
+async def toiling(*workers: ScriptedWorker) -> AsyncIterator[None]:
+    """Have the workers do every order that comes."""
+    async with asyncio.TaskGroup() as tasks:
+        toils = [tasks.create_task(worker.toil()) for worker in workers]
+        yield
+        for toil in toils:
+            toil.cancel()
+
+
 class Gateway:
     """Asks the scheduler as the gateway does."""
 
@@ -206,10 +246,20 @@ class Gateway:
 
     async def try_submit(self, *submissions: Submission) -> tuple[Acceptance, ...]:
         """Submit jobs and return what became of each."""
-        outcomes: tuple[Acceptance, ...] = (
-            await self.ask(registry.SUBMIT_JOBS, SubmitJobs(jobs=submissions))
-        ).outcomes
+        outcomes: tuple[Acceptance, ...] = (await self.ask(registry.SUBMIT_JOBS, SubmitJobs(jobs=submissions))).outcomes
         return outcomes
+
+    async def insist(self, *submissions: Submission) -> None:
+        """Submit jobs, again and again until somebody answers; all must be accepted."""
+        async with asyncio.timeout(_WITHIN_SECONDS):
+            while True:
+                try:
+                    outcomes = await self.try_submit(*submissions)
+                except FaultError:
+                    await asyncio.sleep(_POLL_SECONDS)
+                    continue
+                assert all(outcome.fault is None for outcome in outcomes)
+                return
 
     async def submit(self, **changes: Any) -> str:
         """Submit one job, which must be accepted, and return its id."""

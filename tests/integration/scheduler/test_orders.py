@@ -67,7 +67,8 @@ async def test_a_job_id_of_another_account_is_refused(gateway: Gateway, busy_wor
 
     [outcome] = await gateway.try_submit(a_submission(job=submission.job, account=STRANGER))
 
-    assert outcome.fault is not None and outcome.fault.code is FaultCode.CONFLICT
+    assert outcome.fault is not None
+    assert outcome.fault.code is FaultCode.CONFLICT
     assert (await gateway.job(submission.job)).account == ACCOUNT
 
 
@@ -87,7 +88,8 @@ async def test_what_cannot_be_carried_out_is_refused(
 ) -> None:
     [refused, accepted] = await gateway.try_submit(submission, a_submission())
 
-    assert refused.fault is not None and refused.fault.code is code
+    assert refused.fault is not None
+    assert refused.fault.code is code
     assert accepted.fault is None
 
 
@@ -96,7 +98,8 @@ async def test_an_unknown_model_is_answered_with_those_that_exist(
 ) -> None:
     [outcome] = await gateway.try_submit(a_submission(model="gpt-17"))
 
-    assert outcome.fault is not None and "synthetic" in outcome.fault.message
+    assert outcome.fault is not None
+    assert "synthetic" in outcome.fault.message
 
 
 async def test_odd_but_legal_json_survives_the_database(gateway: Gateway, busy_worker: ScriptedWorker) -> None:
@@ -287,7 +290,8 @@ async def test_a_job_larger_than_the_bus_is_refused_by_name(gateway: Gateway, bu
 
     [outcome] = await gateway.try_submit(a_submission(task=Task(prompt="x" * size)))
 
-    assert outcome.fault is not None and outcome.fault.code is FaultCode.TOO_LARGE
+    assert outcome.fault is not None
+    assert outcome.fault.code is FaultCode.TOO_LARGE
 
 
 async def test_a_large_question_with_a_large_answer_can_still_be_read(

@@ -35,9 +35,7 @@ async def free(gateway: Gateway, worker: ScriptedWorker) -> None:
         await gateway.ask(registry.CANCEL_JOB, CancelJob(job=job, account=ACCOUNT))
 
 
-async def test_the_highest_priority_goes_first(
-    scheduler: Replica, gateway: Gateway, start_worker: StartWorker
-) -> None:
+async def test_the_highest_priority_goes_first(scheduler: Replica, gateway: Gateway, start_worker: StartWorker) -> None:
     worker = await start_worker()
     await occupied(gateway, worker)
     low, normal, high = [await gateway.submit(priority=priority) for priority in (-1, 0, 7)]
@@ -137,7 +135,8 @@ async def test_a_private_workers_model_exists_only_for_those_it_serves(
     [accepted] = await gateway.try_submit(a_submission(model="secret:1b", account="acc3"))
     listed = await gateway.ask(registry.LIST_MODELS, ListModels(account=STRANGER))
 
-    assert refused.fault is not None and refused.fault.code is FaultCode.UNKNOWN_MODEL
+    assert refused.fault is not None
+    assert refused.fault.code is FaultCode.UNKNOWN_MODEL
     assert "secret" not in refused.fault.message.replace("secret:1b'", "")
     assert accepted.fault is None
     assert "secret:1b" not in [model.model for model in listed.models]

@@ -10,7 +10,7 @@ from typing import Any
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import IndexModel, WriteConcern
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from gridloom_kit.log import get_logger
@@ -22,6 +22,8 @@ Database = AsyncIOMotorDatabase[Document]
 _SERVER_SELECTION_MILLISECONDS = 15_000
 _INDEX_CONFLICT = frozenset({85, 86})
 DURABLE = WriteConcern(w="majority", j=True)
+DatabaseError = PyMongoError
+"""What a store raises when MongoDB cannot be reached or refuses: the write may or may not have happened."""
 FORGETTABLE = WriteConcern(w=1)
 """For marks that a sweeper can make again: never for a job's state."""
 

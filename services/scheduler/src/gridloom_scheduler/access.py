@@ -12,21 +12,15 @@ import re
 from datetime import datetime
 from typing import Protocol
 
-import msgspec
-
 from gridloom_contract.subjects import worker_shard
 from gridloom_kit.bus import Bus
-from gridloom_kit.jetstream import BusError
-from gridloom_kit.log import get_logger
+from gridloom_kit.system import end_connection
 from gridloom_scheduler.record import Connection, WorkerRecord
-
-log = get_logger()
 
 _TOKEN = re.compile(r"glw_(w[a-z2-7]{12})_([a-z2-7]{52})", re.ASCII)
 _ID_BYTES = 8
 _SECRET_BYTES = 32
 _ID_CHARACTERS = 12
-_KICK_SECONDS = 2.0
 
 
 class Randomness(Protocol):
@@ -84,15 +78,8 @@ class Bouncer:
 
     async def kick(self, connection: Connection | None) -> None:
         """End a worker's connection. It may come back, and is then refused by the callout."""
-        if connection is None:
-            return
-        request = msgspec.json.encode({"cid": connection.client})
-        try:
-            await self._system.client.request(
-                f"$SYS.REQ.SERVER.{connection.server}.KICK", request, timeout=_KICK_SECONDS
-            )
-        except BusError as error:
-            log.warning("worker.not_kicked", err=str(error))
+        if connection is not None:
+            await end_connection(self._system, connection.server, connection.client)
 
 
 def _base32(data: bytes) -> str:

@@ -1,8 +1,8 @@
 """The assigner: matches waiting jobs to the free slots of this replica's workers, whenever either appears.
 
-Nothing is polled: the doorbell says on which routes something happened. A round asks the queue once per such route that a
-worker with credit serves, places the jobs by pure rules, claims them all in one bulk compare-and-set, and posts the
-orders. Jobs that another replica claimed first are simply not there any more.
+Nothing is polled: the doorbell says on which routes something happened. A round asks the queue once per such route
+that a worker with credit serves, places the jobs by pure rules, claims them all in one bulk compare-and-set, and posts
+the orders. Jobs that another replica claimed first are simply not there any more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from gridloom_kit.log import get_logger
+from gridloom_kit.mongo import DatabaseError
 from gridloom_scheduler.claims import Claims
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.fleet import Fleet, Seat
@@ -19,7 +20,6 @@ from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.turns import Turns
-from gridloom_scheduler.store.errors import StoreError
 
 log = get_logger()
 
@@ -75,7 +75,7 @@ class Assigner:
         try:
             while not stop.is_set() and await self._round():
                 pass
-        except StoreError as error:
+        except DatabaseError as error:
             log.warning("assigner.round_failed", err=str(error))
             await asyncio.sleep(_AFTER_FAILURE_SECONDS)
             self._doorbell.look_at(before)

@@ -1,6 +1,6 @@
 """The NATS auth callout: decides who may connect as a worker, and with exactly which subjects.
 
-The server asks on `$SYS.REQ.USER.AUTH` with a signed JWT about each client that is no static user; the answer is a JWT
+The server asks with a signed JWT about each client that is no static user; the answer is a JWT
 too, signed with the account seed the server trusts, and carries the user's own JWT with its permissions.
 A revoked, an unknown and a wrong token are refused alike.
 """
@@ -18,12 +18,13 @@ from gridloom_contract.permissions import Permissions, of_worker
 from gridloom_kit.bus import Bus
 from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
+from gridloom_kit.mongo import DatabaseError
+from gridloom_kit.system import answer_callouts
 from gridloom_scheduler.access import Tokens
 from gridloom_scheduler.record import Connection
 
 log = get_logger()
 
-SUBJECT = "$SYS.REQ.USER.AUTH"
 _QUEUE = "scheduler"
 _WORKERS_ACCOUNT = "APP"
 _REFUSED = "not authorised"
@@ -51,13 +52,6 @@ class _Question(msgspec.Struct):
 
 class _Request(msgspec.Struct):
     nats: _Question
-
-
-class Request(Protocol):
-    """A message as the NATS client hands it over."""
-
-    data: bytes
-    reply: str
 
 
 class Workers(Protocol):
@@ -100,39 +94,34 @@ class Callout:
 
     async def open(self) -> None:
         """Begin to answer, together with the other replicas."""
-        await self._bus.client.subscribe(SUBJECT, queue=_QUEUE, cb=self._on_request)
+        await answer_callouts(self._bus, _QUEUE, self.answer)
 
-    async def _on_request(self, received: Request) -> None:
-        # One task a client: many connect at once after a server came back.
-        self._bus.tasks.create_task(self._answer(received))
-
-    async def _answer(self, received: Request) -> None:
+    async def answer(self, request: bytes) -> bytes | None:
+        """Return the signed answer to one question; None if it is none."""
         try:
-            question = question_of(received.data)
+            question = question_of(request)
         except (ValueError, msgspec.DecodeError) as error:
             log.warning("callout.undecodable", err=str(error))
-            return
-        try:
-            answer = await self._judge(question)
-        except Exception:
-            log.exception("callout.failed")
-            answer = {"error": _REFUSED}
+            return None
         claims = {
             "sub": question.user_nkey,
             "aud": question.server_id.id,
-            "nats": {**answer, "type": "authorization_response", "version": 2},
+            "nats": {**await self._judge(question), "type": "authorization_response", "version": 2},
         }
-        await self._bus.publish_bytes(received.reply, self._signer.sign(claims).encode())
+        return self._signer.sign(claims).encode()
 
     async def _judge(self, question: _Question) -> dict[str, str]:
         token = question.connect_opts.auth_token
         worker = self._tokens.worker_of(token)
         connection = Connection(server=question.server_id.id, client=question.client_info.id)
-        if worker is None or not await self._workers.admit(worker, self._tokens.verifier(token), connection):
+        try:
+            if worker and await self._workers.admit(worker, self._tokens.verifier(token), connection):
+                log.info("callout.admitted", worker=worker)
+                return {"jwt": self._user_jwt(question.user_nkey, worker)}
             log.info("callout.refused", worker=worker)
-            return {"error": _REFUSED}
-        log.info("callout.admitted", worker=worker)
-        return {"jwt": self._user_jwt(question.user_nkey, worker)}
+        except DatabaseError:
+            log.exception("callout.undecided", worker=worker)
+        return {"error": _REFUSED}
 
     def _user_jwt(self, user: str, worker: str) -> str:
         claims = {"sub": user, "aud": _WORKERS_ACCOUNT, "name": worker, "nats": _user(of_worker(worker))}

@@ -50,7 +50,7 @@ class Claims:
         self._waiting = waiting
 
     def at_once(self, jobs: Sequence[JobRecord]) -> dict[str, Change]:
-        """Return claims, by job, for those new jobs that need not wait: a worker is free and nobody stands before them."""
+        """Return claims, by job, for new jobs that need not wait: a worker is free and nobody stands before them."""
         board, claims = self.board(), {}
         for job in jobs:
             if self._waiting.isdisjoint(rivals_of(job.route, job.family)) and self._fleet.has_credit(job.route):

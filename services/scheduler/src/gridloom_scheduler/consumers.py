@@ -1,4 +1,4 @@
-"""The three durable consumers of each worker, one a lane: the only place where its orders can be fetched and acknowledged."""
+"""The three durable consumers of each worker, one a lane: only there can its orders be fetched and acknowledged."""
 
 from __future__ import annotations
 

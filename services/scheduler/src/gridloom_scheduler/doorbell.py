@@ -1,4 +1,4 @@
-"""The doorbell: where it is noted on which routes jobs may wait, and who is told: the assigner here, other replicas by `Wake`."""
+"""The doorbell: notes on which routes jobs may wait, and tells the assigner here and, by `Wake`, other replicas."""
 
 from __future__ import annotations
 

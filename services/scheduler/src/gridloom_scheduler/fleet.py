@@ -19,7 +19,7 @@ from gridloom_scheduler.rules.routes import routes_of
 
 @dataclass(frozen=True)
 class Terms:
-    """What workers are told and held to: how often they report, how long they may be silent, when one job is prefetched."""
+    """What workers are told and held to: how often they report, how long they may be silent, when they prefetch."""
 
     heartbeat_seconds: float = 1.0
     lease_seconds: float = 5.0

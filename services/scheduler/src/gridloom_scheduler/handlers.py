@@ -160,7 +160,7 @@ class Orders:
         return JobsCanceled(count=count)
 
     async def _change(self, job_id: str, account: str, decide: Decide) -> tuple[Change | None, JobRecord]:
-        """Change one job as `decide` says, deciding again if it changes meanwhile. Returns the change and the job after it."""
+        """Change one job as `decide` says, again if it changes meanwhile. Returns the change and the job after it."""
         for _ in range(_MOST_TRIES):
             job = orders.owned(await self._jobs.find(job_id), account)
             change = await decide(job)

@@ -63,7 +63,7 @@ class Intake:
         return [_outcome(item, draft, known) for item, draft in zip(submissions, drafts, strict=True)]
 
     async def _store(self, jobs: Sequence[JobRecord]) -> set[str]:
-        """Store the jobs, claimed where that is possible at once, and follow up. Returns the ids of those that are new."""
+        """Store the jobs, claimed where that is possible at once, and follow up. Returns the ids of the new ones."""
         claimed = self._claims.at_once(jobs)
         try:
             new = await self._jobs.insert([claimed[job.id].after if job.id in claimed else job for job in jobs])

@@ -15,8 +15,8 @@ from gridloom_contract.registry import fact_subject
 from gridloom_contract.work import WorkOrder
 from gridloom_kit.jetstream import Outgoing
 from gridloom_kit.log import get_logger
+from gridloom_kit.mongo import DatabaseError
 from gridloom_scheduler import metrics
-from gridloom_scheduler.store.errors import StoreError
 
 log = get_logger()
 
@@ -115,7 +115,7 @@ class Outbox:
         arrived, self._arrived = self._arrived, {}
         try:
             await self._store.mark_published(_run_of(job, seqs) for job, seqs in arrived.items())
-        except StoreError as error:
+        except DatabaseError as error:
             log.warning("outbox.not_marked", jobs=len(arrived), err=str(error))
 
 

@@ -28,7 +28,7 @@ class Heads(Protocol):
 
 
 class Pace:
-    """Places jobs in fair time. `may_wait` says whether jobs may wait on a route; where none do there is nothing to ask."""
+    """Places jobs in fair time. `may_wait` says whether jobs may wait on a route; where none do nothing is asked."""
 
     def __init__(self, heads: Heads, chance: Chance, may_wait: Callable[[str], bool]) -> None:
         self._heads = heads

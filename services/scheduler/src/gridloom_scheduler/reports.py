@@ -92,7 +92,7 @@ class Reports:
         return {case: job for case, job in flights if job is not None}
 
     async def _settle(self, batch: _Batch, cases: set[_Case], known: Mapping[_Case, JobRecord]) -> set[_Case]:
-        """Judge cases and store what follows from them. Returns those that are settled; the others must be read again."""
+        """Judge cases and store what follows. Returns those that are settled; the others must be read again."""
         unknown = {case.job for case in cases if case not in known}
         stored = await self._jobs.many(unknown) if unknown else {}
         judged = {case: self._judge(batch, case, known.get(case) or stored.get(case.job)) for case in cases}

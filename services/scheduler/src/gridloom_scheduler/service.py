@@ -58,7 +58,7 @@ _PING_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Lines:
-    """The three NATS connections: as the scheduler, as the auth callout, and as the system user that ends connections."""
+    """The three NATS connections: as the scheduler, as the auth callout, as the system user that ends connections."""
 
     bus: Bus
     callout: Bus

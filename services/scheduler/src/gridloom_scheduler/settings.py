@@ -29,7 +29,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """The NATS user of the system account: ends the connection of a revoked worker."""
 
     worker_pepper: str = ""
-    """Secret under which worker tokens are hashed. Empty: derived from `callout_seed`, so both are kept or lost together."""
+    """Secret under which worker tokens are hashed. Empty: derived from `callout_seed`; both are kept or lost then."""
 
     worker_session_seconds: float = 43_200.0
     """How long a worker's connection is good for before it must show its token again."""
@@ -38,10 +38,10 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """How often workers report that they live: a thousand of them cost a few percent of a core."""
 
     lease_seconds: float = 5.0
-    """How long a worker may be silent before its jobs go to others: a few heartbeats, so that a hiccup costs nothing."""
+    """How long a worker may be silent before its jobs go to others: a few heartbeats, so a hiccup costs nothing."""
 
     prefetch_below_seconds: float = 1.0
-    """A worker whose jobs are shorter gets one more than it has slots, which hides the way to it; longer jobs would wait."""
+    """A worker with shorter jobs gets one more than it has slots, which hides the way to it; long jobs would wait."""
 
     stream_replicas: int = 1
     """Copies of each stream in a NATS cluster: 3 there, 1 on a single server."""

@@ -88,7 +88,7 @@ class Sweeps:
 
 
 class Republisher:
-    """Publishes facts that a crash, a wiped stream or an outage kept from the bus. Consumers know them by `(job, seq)`."""
+    """Publishes facts that a crash or an outage kept from the bus. Consumers know them by `(job, seq)`."""
 
     def __init__(self, jobs: Unpublished, stream: Stream, chance: Chance, is_mine: Callable[[], bool]) -> None:
         self._jobs = jobs

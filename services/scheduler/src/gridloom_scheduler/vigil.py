@@ -52,7 +52,7 @@ class Vigil:
         log.warning("worker.lost", worker=seat.id, jobs=len(jobs))
         await self._recall.purge_all_of(seat.id)
         message = f"worker {seat.id} was silent for {self._fleet.terms.lease_seconds:g} s"
-        taken = await self._take_back(seat, [(job, message) for job in jobs])
+        taken = await self._take_back(jobs, message)
         metrics.leases_expired.inc(taken)
         await self._workers.went_offline(seat.id, session)
 
@@ -66,22 +66,20 @@ class Vigil:
             # First the order goes: a second one on the same subject would be refused.
             await self._recall.purge(never_arrived)
             log.warning("orders.lost", worker=seat.id, jobs=len(never_arrived))
-            await self._commit(seat, [endings.undelivered(job, self._chance.moment()) for job in never_arrived])
+            await self._commit([endings.undelivered(job, self._chance.moment()) for job in never_arrived])
         abandoned = [flight.job for flight in _sure(seat) if lost.get(flight.job.id) is Loss.ABANDONED]
         if abandoned:
             log.warning("jobs.abandoned", worker=seat.id, jobs=len(abandoned))
-            await self._take_back(
-                seat, [(job, f"worker {seat.id} does not have the job any more") for job in abandoned]
-            )
+            await self._take_back(abandoned, f"worker {seat.id} does not have the job any more")
 
-    async def _take_back(self, seat: Seat, jobs: list[tuple[JobRecord, str]]) -> int:
+    async def _take_back(self, jobs: list[JobRecord], message: str) -> int:
         """Store that the worker lost these jobs. Returns for how many that was still so."""
-        changes = [endings.after_loss(job, message, self._chance.moment()) for job, message in jobs]
-        won = await self._commit(seat, changes)
+        changes = [endings.after_loss(job, message, self._chance.moment()) for job in jobs]
+        won = await self._commit(changes)
         await self._recall.stop([change.before for change in won], "lease_lost")
         return len(won)
 
-    async def _commit(self, seat: Seat, changes: list[Change]) -> list[Change]:
+    async def _commit(self, changes: list[Change]) -> list[Change]:
         stored = await self._ledger.commit(changes)
         # What is not as we saw it has changed without us: forget it here, the reconciliation finds what is true.
         for change, is_stored in zip(changes, stored, strict=True):

@@ -1,4 +1,4 @@
-"""A change of one job: what must still hold, what it becomes, and the facts that say so. Stored as one compare-and-set."""
+"""A change of one job: what must still hold, what it becomes, the facts that say so. Stored as one compare-and-set."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Change:
-    """One change of `before`. `values` are fields of `JobRecord` (None = removed); `facts` are numbered on from its seq.
+    """One change of `before`. `values` are fields of `JobRecord` (None = removed); `facts` continue its numbers.
 
     `before.seq` is the version the change was decided on, so it is stored only if nothing else happened meanwhile.
     """

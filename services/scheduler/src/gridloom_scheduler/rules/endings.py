@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -60,8 +60,13 @@ def _judge_one(job: JobRecord | None, worker: str, report: Report, moment: Momen
         known = job.recorded_token is not None and job.recorded_token == report.token
         return (Verdict.RECORDED if known else Verdict.STALE), None
     if isinstance(report, ResultReport):
-        return Verdict.RECORDED, _ending(job, report, moment)
+        return Verdict.RECORDED, _by(report, _ending(job, report, moment))
     return Verdict.RECORDED, transitions.started(job, moment) if job.state is State.CLAIMED else None
+
+
+def _by(report: ResultReport, ending: Change) -> Change:
+    """Remember whose report ended the attempt, so that its repetition is recognised; a loss has no such report."""
+    return replace(ending, values={**ending.values, "recorded_token": report.token})
 
 
 def _both(first: Change | None, second: Change | None) -> Change | None:
@@ -87,7 +92,7 @@ def _ending(job: JobRecord, result: ResultReport, moment: Moment) -> Change:
 
 
 def after_fault(job: JobRecord, fault: Fault, moment: Moment, usage: Usage | None = None) -> Change:
-    """An attempt failed: try again elsewhere after a pause if that may help and attempts are left, else the job failed."""
+    """An attempt failed: try again elsewhere after a pause if that may help and attempts are left, else it is over."""
     if not _may_try_again(job, fault):
         return transitions.failed(job, fault, moment, usage)
     pause = min(_FIRST_PAUSE_SECONDS * 2.0**job.failures, _LONGEST_PAUSE_SECONDS)

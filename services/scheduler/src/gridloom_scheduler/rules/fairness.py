@@ -33,7 +33,7 @@ class Queue(NamedTuple):
 
 
 def cost_of(task: Task) -> float:
-    """Return the estimated tokens of a job: its prompt at four characters a token and what it may generate, at least 1."""
+    """Return the estimated tokens of a job: its prompt at four characters each and what it may generate, at least 1."""
     characters = len(task.prompt or "") + sum(_characters(message.get("content")) for message in task.messages or ())
     return max(1.0, characters / _CHARACTERS_PER_TOKEN + _output_tokens(task))
 

@@ -1,4 +1,4 @@
-"""What a worker may say of itself. It is a stranger: sizes, names and numbers are checked before anything is believed."""
+"""What a worker may say of itself. It is a stranger: sizes, names and numbers are checked before they are believed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from gridloom_contract.vocabulary import Kind
-from gridloom_contract.work import ModelSpeed, WorkerHeartbeat, WorkerHello
+from gridloom_contract.work import ModelSpeed, Offer, WorkerHeartbeat, WorkerHello
 from gridloom_domain.errors import Invalid
 
 MOST_SLOTS = 1024
@@ -26,14 +26,7 @@ def checked_hello(hello: WorkerHello) -> WorkerHello:
     if len(hello.offers) > _MOST_OFFERS:
         raise Invalid(f"{len(hello.offers)} offers are more than {_MOST_OFFERS}", "offers")
     for offer in hello.offers:
-        _check_name(offer.model, "model")
-        _check_name(offer.family, "family")
-        if len(offer.features) > _MOST_FEATURES or any(len(feature) > _LONGEST_NAME for feature in offer.features):
-            raise Invalid(f"too many or too long features of {offer.model}", "features")
-        if offer.kind is Kind.UNKNOWN:
-            raise Invalid(f"the kind of {offer.model} is unknown to this version", "kind")
-        if offer.context_tokens is not None and not 0 <= offer.context_tokens <= _MOST_CONTEXT:
-            raise Invalid(f"a context of {offer.context_tokens} tokens cannot be", "context_tokens")
+        _check_offer(offer)
     for field in ("session", "version", "engine"):
         if len(getattr(hello, field)) > _LONGEST_NAME:
             raise Invalid(f"{field} is longer than {_LONGEST_NAME} characters", field)
@@ -49,6 +42,17 @@ def believable(heartbeat: WorkerHeartbeat) -> WorkerHeartbeat:
         speeds=speeds,
         loaded=heartbeat.loaded[:_MOST_OFFERS],
     )
+
+
+def _check_offer(offer: Offer) -> None:
+    _check_name(offer.model, "model")
+    _check_name(offer.family, "family")
+    if len(offer.features) > _MOST_FEATURES or any(len(feature) > _LONGEST_NAME for feature in offer.features):
+        raise Invalid(f"too many or too long features of {offer.model}", "features")
+    if offer.kind is Kind.UNKNOWN:
+        raise Invalid(f"the kind of {offer.model} is unknown to this version", "kind")
+    if offer.context_tokens is not None and not 0 <= offer.context_tokens <= _MOST_CONTEXT:
+        raise Invalid(f"a context of {offer.context_tokens} tokens cannot be", "context_tokens")
 
 
 def _check_name(name: str, field: str) -> None:

@@ -23,7 +23,7 @@ def owned(job: JobRecord | None, account: str) -> JobRecord:
 
 
 def cancel(job: JobRecord, order: CancelJob, moment: Moment) -> Change | None:
-    """Cancel the job; one that has ended stays as it ended. Raises `Conflict` if only a waiting job was to be canceled."""
+    """Cancel the job; one that has ended stays so. Raises `Conflict` if only a waiting job was to be canceled."""
     if order.waiting_only and not is_waiting(job.state):
         raise Conflict(f"the job is {job.state}, not waiting")
     if is_terminal(job.state):

@@ -55,7 +55,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Setback:
-    """Why an attempt ended without an answer. `counts` as a failure; the worker is avoided; pause before the next one."""
+    """Why an attempt ended without an answer, whether it counts as a failure, and how the next one is made."""
 
     reason: Reason
     fault: Fault | None = None
@@ -122,7 +122,6 @@ def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
         output=answer.output,
         finish_reason=answer.finish_reason,
         usage=answer.usage,
-        recorded_token=_token(job),
     )
 
 
@@ -139,7 +138,6 @@ def failed(job: JobRecord, fault: Fault, moment: Moment, usage: Usage | None = N
         usage=usage,
         failures=job.failures + 1,
         ended_at=moment.at,
-        recorded_token=_token(job),
     )
 
 
@@ -163,7 +161,6 @@ def requeued(job: JobRecord, setback: Setback, moment: Moment) -> Change:
         served_model=None,
         failures=job.failures + (1 if setback.counts else 0),
         excluded=tuple(sorted({*job.excluded, *avoided})) or None,
-        recorded_token=_token(job),
     )
 
 
@@ -217,7 +214,3 @@ def _finished(job: JobRecord, state: State) -> dict[str, Any]:
         "worker": job.worker,
         "served_model": job.served_model,
     }
-
-
-def _token(job: JobRecord) -> str | None:
-    return job.lease.token if job.lease else job.recorded_token

@@ -1,6 +1,6 @@
 """Turns: routes that share workers take turns, as accounts do within a route.
 
-Fair times of two routes cannot be compared, so whoever has free slots asks the routes in turn; priority still comes first.
+Fair times of two routes cannot be compared, so whoever has free slots asks the routes in turn; priority comes first.
 """
 
 from __future__ import annotations

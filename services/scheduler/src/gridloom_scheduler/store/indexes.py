@@ -17,7 +17,7 @@ _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 
 INDEXES: dict[str, list[IndexModel]] = {
     JOBS: [
-        # The waiting jobs of a route in their order. `state` is a key too, so that counting them never reads a document.
+        # The waiting jobs of a route in order. `state` is a key too, so that counting them never reads a document.
         IndexModel([("state", 1), ("route", 1), *_ORDER], name="waiting", partialFilterExpression=_QUEUED),
         IndexModel(
             [("state", 1), ("account", 1), ("route", 1), *_ORDER],

@@ -40,7 +40,7 @@ class JobStore:
         return {job.id for job in jobs}
 
     async def apply(self, changes: Sequence[Change]) -> list[bool]:
-        """Store each change whose job is still as it was seen. Returns which ones are stored, by this call or a repeat of it."""
+        """Store each change whose job is still as it was seen. Returns which are stored, by this call or a repeat."""
         if not changes:
             return []
         result = await self._jobs.bulk_write([_compare_and_set(change) for change in changes], ordered=False)
