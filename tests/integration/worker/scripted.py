@@ -117,6 +117,14 @@ class ScriptedScheduler:
         """Tell the worker to drain, resume or say hello."""
         await self.bus.publish(subjects.control(worker), WorkerControl(order=order))
 
+    async def nothing_is_left_for(self, worker: str) -> None:
+        """Return once every order of the normal lane is acknowledged or rejected."""
+        async with asyncio.timeout(5):
+            while True:
+                info = await self.bus.js_api(f"CONSUMER.INFO.{WORK_STREAMS['normal']}.{worker}")
+                if not info["num_ack_pending"] and not info["num_pending"]:
+                    return
+
     async def _on_hello(self, hello: WorkerHello, _subject: str) -> Welcome:
         for lane, stream in WORK_STREAMS.items():
             filters = [subjects.work_of_model(lane, offer.model, hello.worker) for offer in hello.offers]

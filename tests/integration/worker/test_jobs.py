@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from gridloom_contract.fault import FaultCode
-from gridloom_contract.streams import WORK_STREAMS
 from gridloom_contract.work import Verdict, WorkOrder
 from gridloom_testing.builders import a_worker_id, an_order
 from gridloom_testing.plugin import OpenBus
@@ -48,8 +47,7 @@ async def test_an_order_is_acknowledged_while_it_still_runs(employ: Employ, sche
     worker = await employ()
     order = await scheduler.give(worker.order("[[hang]]"))
     await scheduler.started.until(of(order))
-    info = await scheduler.bus.js_api(f"CONSUMER.INFO.{WORK_STREAMS['normal']}.{worker.id}")
-    assert (info["num_ack_pending"], info["num_pending"]) == (0, 0)
+    await scheduler.nothing_is_left_for(worker.id)
 
 
 async def test_lanes_are_taken_in_order(employ: Employ, scheduler: ScriptedScheduler) -> None:
@@ -137,8 +135,7 @@ async def test_an_order_for_another_worker_is_never_run(employ: Employ, schedule
     await scheduler.give(foreign, to=worker.id)
     mine = await scheduler.give(worker.order())
     await scheduler.results.until(of(mine))
-    info = await scheduler.bus.js_api(f"CONSUMER.INFO.{WORK_STREAMS['normal']}.{worker.id}")
-    assert (info["num_ack_pending"], info["num_pending"]) == (0, 0)
+    await scheduler.nothing_is_left_for(worker.id)
     assert {start.job for start in scheduler.started} == {mine.job}
 
 

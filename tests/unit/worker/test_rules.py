@@ -75,6 +75,11 @@ def test_every_piece_fits_a_chunk_and_nothing_is_lost(text: str) -> None:
     assert all(len(encode(TokenChunk(job="0" * 32, attempt=1, offset=0, text=piece))) < 65_536 for piece in pieces)
 
 
+def test_a_result_that_took_work_is_kept_at_once_and_a_cheap_one_only_if_nobody_confirms_it() -> None:
+    assert rules.spool_patience_seconds(a_result(engine_seconds=2.0)) == 0.0
+    assert 0.0 < rules.spool_patience_seconds(a_result(engine_seconds=0.001)) <= 0.1
+
+
 def test_a_fault_for_size_says_size_and_limit() -> None:
     fault = rules.too_large(2_000_000, 1_000_000)
     assert (fault.code, fault.retryable) == (FaultCode.TOO_LARGE, False)

@@ -8,7 +8,6 @@ from types import TracebackType
 from gridloom_contract.fault import Fault
 from gridloom_contract.work import ResultReport, WorkOrder
 from gridloom_kit.log import bind, get_logger
-from gridloom_worker import metrics
 from gridloom_worker.catalogue import Catalogue
 from gridloom_worker.reports import Reports
 from gridloom_worker.runner import Runner, Why
@@ -82,7 +81,6 @@ class Attempts:
         while (order := self._slots.start_next()) is not None:
             self._is_quiet.clear()
             self._follow(self._carry_out(order))
-        self._show()
 
     def _follow(self, work: asyncio._CoroutineLike[None]) -> None:
         task = self._group.create_task(work)
@@ -134,8 +132,3 @@ class Attempts:
             seconds=round(result.engine_seconds, 4),
             tokens_out=result.usage.tokens_out if result.usage else None,
         )
-
-    def _show(self) -> None:
-        metrics.slots.labels("busy").set(self._slots.running)
-        metrics.slots.labels("free").set(max(0, self._slots.count - self._slots.running))
-        metrics.slots.labels("waiting").set(self._slots.waiting)

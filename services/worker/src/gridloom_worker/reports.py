@@ -14,7 +14,8 @@ from gridloom_contract.work import ReportReceipt, ResultReport, StartReport, Ver
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus
 from gridloom_kit.log import get_logger
-from gridloom_worker import metrics, rules
+from gridloom_worker import rules
+from gridloom_worker.slots import Key
 from gridloom_worker.spool import Spool
 
 log = get_logger()
@@ -67,6 +68,26 @@ class _Item:
     weight_bytes: int
 
 
+class _Keeping:
+    """Keeps one result on disk until it is confirmed."""
+
+    def __init__(self, spool: Spool, key: Key, content: bytes) -> None:
+        self.confirmed = asyncio.Event()
+        self._spool = spool
+        self._key = key
+        self._content = content
+
+    async def keep(self, patience_seconds: float) -> None:
+        """Write the result, unless it is confirmed within `patience_seconds`, and remove it once it is."""
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await self.confirmed.wait()
+        except TimeoutError:
+            await self._spool.put(self._key, self._content)
+            await self.confirmed.wait()
+            await self._spool.drop(self._key)
+
+
 class Reports:
     """Reports of one process. `async with` it for as long as anything is to be reported."""
 
@@ -91,19 +112,18 @@ class Reports:
     async def deliver(self, result: ResultReport, start: StartReport | None = None) -> Verdict:
         """Report a result (and the start, if nobody did yet) until there is a verdict; until then it is on disk too.
 
-        Disk and report do not wait for each other: the one that is slower decides, and a crash before both is as if
-        the attempt had not ended.
+        Disk and report do not wait for each other: a crash before both is as if the attempt had not ended.
         """
         content = msgspec.json.encode(result)
         if len(content) > self.result_limit_bytes:
             result = _without_output(result, rules.too_large(len(content), self.result_limit_bytes))
             content = msgspec.json.encode(result)
         key = (result.job, result.attempt)
-        with metrics.results_unconfirmed.track_inprogress():
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._spool.put(key, content))
-                verdict = await self._until_verdict(_Item(start, result, len(content) + _ENVELOPE_BYTES))
-        await self._spool.drop(key)
+        async with asyncio.TaskGroup() as group:
+            keeping = _Keeping(self._spool, key, content)
+            group.create_task(keeping.keep(rules.spool_patience_seconds(result)))
+            verdict = await self._until_verdict(_Item(start, result, len(content) + _ENVELOPE_BYTES))
+            keeping.confirmed.set()
         return verdict
 
     async def hand_back(self, order: WorkOrder, fault: Fault) -> None:

@@ -16,6 +16,8 @@ BEHIND_BYTES = 256 * 1024
 CHUNK_CHARACTERS = 10_000
 """A character takes at most six bytes on the wire, so a chunk stays below 64 KiB."""
 
+SPOOL_PATIENCE_SECONDS = 0.05
+
 _TOKEN = re.compile(r"glw_(w[a-z2-7]{12})_[A-Za-z0-9_-]+")
 _SPEED_WEIGHT = 0.2
 
@@ -64,6 +66,14 @@ def chunk_pause_seconds(since_last_seconds: float, unsent_bytes: int) -> float:
     """
     gap = BEHIND_GAP_SECONDS if unsent_bytes > BEHIND_BYTES else CHUNK_GAP_SECONDS
     return max(0.0, gap - since_last_seconds)
+
+
+def spool_patience_seconds(result: ResultReport) -> float:
+    """Return how long a result may wait for its receipt before it is written to disk.
+
+    What took the engine no time is done again sooner than a disk has it; everything else is written at once.
+    """
+    return SPOOL_PATIENCE_SECONDS if result.engine_seconds < SPOOL_PATIENCE_SECONDS else 0.0
 
 
 def pieces(text: str) -> list[str]:

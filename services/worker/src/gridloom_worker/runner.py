@@ -86,8 +86,13 @@ class Runner:
         attempt = self._attempts[key_of(order)] = Attempt(order, stream)
         try:
             async with asyncio.TaskGroup() as group:
-                side_tasks = [group.create_task(self._announce(attempt)), group.create_task(stream.relay())]
+                side_tasks = [group.create_task(stream.relay())]
+                loop = asyncio.get_running_loop()
+                announcing = loop.call_later(
+                    _START_PATIENCE_SECONDS, lambda: side_tasks.append(group.create_task(self._announce(attempt)))
+                )
                 result = await self._answer(attempt)
+                announcing.cancel()
                 for task in side_tasks:
                     task.cancel()
         finally:
@@ -95,7 +100,6 @@ class Runner:
         return result, attempt.take_start()
 
     async def _announce(self, attempt: Attempt) -> None:
-        await asyncio.sleep(_START_PATIENCE_SECONDS)
         start = attempt.take_start()
         if start and await self._reports.started(start) is Verdict.STALE:
             log.info("attempt.stale", job=start.job, attempt=start.attempt)
@@ -132,10 +136,10 @@ class Runner:
 
     def _measure(self, model: str, result: ResultReport) -> None:
         if result.first_token_seconds is not None:
-            metrics.time_to_first_token_seconds.labels(model, self._engine.name).observe(result.first_token_seconds)
+            metrics.first_token_of(model, self._engine.name).observe(result.first_token_seconds)
         writing_seconds = result.engine_seconds - (result.first_token_seconds or 0.0)
         if result.usage and result.usage.tokens_out > 1 and writing_seconds > 0:
-            metrics.output_tokens_per_second.labels(model).observe(result.usage.tokens_out / writing_seconds)
+            metrics.speed_of(model).observe(result.usage.tokens_out / writing_seconds)
 
 
 def _result(attempt: Attempt, ending: Ending | None, fault: Fault | None, times: tuple[float, float]) -> ResultReport:

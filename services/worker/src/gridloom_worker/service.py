@@ -11,6 +11,7 @@ from secrets import token_hex
 from gridloom_kit.bus import Bus
 from gridloom_kit.clock import SystemClock
 from gridloom_kit.service import Service, check, task
+from gridloom_worker import metrics
 from gridloom_worker.attempts import Attempts
 from gridloom_worker.catalogue import Catalogue
 from gridloom_worker.connecting import open_connection
@@ -57,6 +58,7 @@ def assemble(settings: Settings, session: str, opened: tuple[Bus, Engine, Spool]
     """Put the parts of a worker together around what was opened."""
     bus, engine, spool = opened
     worker, slots = worker_of(settings.token), Slots(settings.slots)
+    metrics.show(slots)
     runner = Runner(engine, reports, BusLine(bus, worker), SystemClock())
     catalogue = Catalogue(engine, settings.discovery_seconds)
     presence = Presence(bus, worker, Card(worker, session, engine.name, slots, catalogue))

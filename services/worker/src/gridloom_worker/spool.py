@@ -52,14 +52,7 @@ class Files:
     def write(self, results: Iterable[tuple[Key, bytes]]) -> None:
         """Write the results; when it returns they survive a power failure (if synced). Raises OSError."""
         for key, content in results:
-            path = self.path_of(key)
-            part = path.with_suffix(".part")
-            with open(part, "wb", opener=_private) as file:
-                file.write(content)
-                if self._is_synced:
-                    file.flush()
-                    os.fsync(file.fileno())
-            part.rename(path)
+            self._write_one(self.path_of(key), content)
         if self._is_synced:
             _sync_folder(self.folder)
 
@@ -67,6 +60,15 @@ class Files:
         """Remove results; one that comes back after a power failure is only reported once more."""
         for key in keys:
             self.path_of(key).unlink(missing_ok=True)
+
+    def _write_one(self, path: Path, content: bytes) -> None:
+        part = path.with_suffix(".part")
+        with open(part, "wb", opener=_private) as file:
+            file.write(content)
+            if self._is_synced:
+                file.flush()
+                os.fsync(file.fileno())
+        part.rename(path)
 
     def path_of(self, key: Key) -> Path:
         """Return the file of an attempt."""
