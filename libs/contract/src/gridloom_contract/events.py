@@ -78,7 +78,13 @@ class JobReprioritised(JobFact, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class JobRetried(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.retried.1"):
-    """The owner asked for a new attempt of an ended job."""
+    """The owner asked for a new attempt of an ended job.
+
+    `sealed_key` is the API key that asked, sealed for the webhook service as in `WebhookOrder`: the one that submitted
+    the job is forgotten by then.
+    """
+
+    sealed_key: str | None = None
 
 
 class JobFinished(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.finished.1"):

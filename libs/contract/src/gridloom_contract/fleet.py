@@ -97,7 +97,7 @@ class WorkerList(Message, frozen=True, kw_only=True, omit_defaults=True, tag="wo
 
 
 class KeyRevoked(Message, frozen=True, kw_only=True, omit_defaults=True, tag="key.revoked.1"):
-    """Gateway to all gateways: forget what you remember of this API key."""
+    """Gateway to all gateways and webhook services: forget what you remember of this API key."""
 
     kid: str
 

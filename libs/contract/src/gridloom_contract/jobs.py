@@ -158,10 +158,14 @@ class JobsCanceled(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 class RetryJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.retry.1"):
-    """Gateway to scheduler: run an ended job again as a new attempt. `conflict` unless it failed or was canceled."""
+    """Gateway to scheduler: run an ended job again as a new attempt. `conflict` unless it failed or was canceled.
+
+    `sealed_key` is the API key that asks, sealed for the webhook service; it goes into `JobRetried`.
+    """
 
     job: str
     account: str
+    sealed_key: str | None = None
 
 
 class ReprioritiseJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.reprioritise.1"):

@@ -67,7 +67,7 @@ LIST_WORKERS = _asked_by_gateway(subjects.WORKERS_LIST, fleet.ListWorkers, fleet
 ENROL_WORKER = _asked_by_gateway(subjects.WORKER_ENROL, fleet.EnrolWorker, fleet.WorkerEnrolled)
 REVOKE_WORKER = _asked_by_gateway(subjects.WORKER_REVOKE, fleet.RevokeWorker, fleet.WorkerEntry)
 DRAIN_WORKER = _asked_by_gateway(subjects.WORKER_DRAIN, fleet.DrainWorker, fleet.WorkerEntry)
-KEY_REVOKED = Channel(subjects.KEY_REVOKED, fleet.KeyRevoked, (GATEWAY,), (GATEWAY,))
+KEY_REVOKED = Channel(subjects.KEY_REVOKED, fleet.KeyRevoked, (GATEWAY,), (GATEWAY, WEBHOOK))
 WAKE = Channel(subjects.SCHEDULER_WAKE, fleet.Wake, (SCHEDULER,), (SCHEDULER,))
 
 PUT_PLAN = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLAN_PUT, quota.PutPlan, quota.Plan)
@@ -132,7 +132,7 @@ FACTS: dict[type[Message], Channel] = {
         ("started", events.JobStarted, (WEBHOOK,)),
         ("requeued", events.JobRequeued, (QUOTA,)),
         ("reprioritised", events.JobReprioritised, ()),
-        ("retried", events.JobRetried, ()),
+        ("retried", events.JobRetried, (WEBHOOK,)),
         ("finished", events.JobFinished, (QUOTA, USAGE, WEBHOOK)),
     )
 }

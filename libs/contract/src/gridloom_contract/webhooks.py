@@ -10,12 +10,14 @@ class WebhookOrder(Value, frozen=True, kw_only=True, omit_defaults=True):
     (AES-256-GCM under the master key, the job's id as associated data); it is dropped after the last attempt.
 
     `events` are any of start, output, logs, completed. `format` is the dialect in which the body is rendered.
+    `traceparent` is the submission's, sent along with each request.
     """
 
     url: str
     sealed_key: str
     events: tuple[str, ...] = ("completed",)
     format: str = "native"
+    traceparent: str | None = None
 
 
 class RenderJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.render.1"):
@@ -131,6 +133,7 @@ class VerifyWebhook(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
     account: str
     body: str
     headers: dict[str, str]
+    key: str | None = None
 
 
 class WebhookVerified(Message, frozen=True, kw_only=True, omit_defaults=True, tag="webhook.verified.1"):

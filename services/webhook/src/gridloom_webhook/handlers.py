@@ -1,0 +1,176 @@
+"""Facts about jobs: subscribe when one is accepted, speak when it starts, deliver when it ends. Safe to hear twice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Protocol
+
+from gridloom_contract.events import JobAccepted, JobFinished, JobRetried, JobStarted
+from gridloom_contract.fault import Fault, FaultCode, FaultError
+from gridloom_contract.fleet import KeyRevoked
+from gridloom_kit.batch import GroupCommit
+from gridloom_kit.consume import Reject, Retry
+from gridloom_kit.crash import point
+from gridloom_kit.log import bind, get_logger
+from gridloom_kit.trace import current_traceparent
+from gridloom_webhook import metrics
+from gridloom_webhook.dispatch import Dispatcher
+from gridloom_webhook.freezing import Freezer
+from gridloom_webhook.progress import Note, Progress
+from gridloom_webhook.record import COMPLETED, START, Delivery, Subscription
+from gridloom_webhook.store.subscriptions import Closing
+
+log = get_logger()
+Fact = JobAccepted | JobStarted | JobRetried | JobFinished
+
+_RENDER_AGAIN_SECONDS = 2.0
+_LONGEST_WAIT_SECONDS = 30.0
+_PATIENCE = timedelta(days=1)
+"""How long an ending waits for its subscription: what was accepted is published again within a day."""
+_STALE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Subscriptions and deliveries; what arrives at the same moment is written together."""
+
+    put: GroupCommit[Subscription, None]
+    find: GroupCommit[str, Subscription | None]
+    insert: GroupCommit[Delivery, bool]
+    close: GroupCommit[Closing, None]
+
+
+class Keys(Protocol):
+    """Sealed keys."""
+
+    async def reopen(self, job: str, seq: int, sealed_key: str | None, kid: str | None) -> None:
+        """The job runs again."""
+        ...
+
+    async def forget_key(self, kid: str) -> int:
+        """Drop every sealed copy of a key."""
+        ...
+
+
+class Facts:
+    """One method a fact."""
+
+    def __init__(self, files: Files, keys: Keys, freezer: Freezer, dispatcher: Dispatcher, progress: Progress) -> None:
+        self._files = files
+        self._keys = keys
+        self._freezer = freezer
+        self._dispatcher = dispatcher
+        self._progress = progress
+
+    async def on_fact(self, fact: Fact) -> None:
+        """Hear one fact."""
+        bind(job=fact.job)
+        match fact:
+            case JobAccepted():
+                await self.on_accepted(fact)
+            case JobStarted():
+                await self.on_started(fact)
+            case JobRetried():
+                await self.on_retried(fact)
+            case JobFinished():
+                await self.on_finished(fact)
+
+    async def on_accepted(self, fact: JobAccepted) -> None:
+        """Store where the job's events go."""
+        order = fact.webhook
+        if order is None:
+            return
+        await self._files.put.submit(
+            Subscription(
+                job=fact.job,
+                account=fact.account,
+                url=order.url,
+                events=order.events,
+                format=order.format,
+                sealed_key=order.sealed_key or None,
+                kid=self._freezer.kid_in(order.sealed_key, fact.job) if order.sealed_key else None,
+                key_seq=fact.seq,
+                created_at=fact.at,
+                traceparent=order.traceparent or current_traceparent(),
+            )
+        )
+        point("webhook.subscribed")
+
+    async def on_retried(self, fact: JobRetried) -> None:
+        """The job runs again: its next end is an event of its own, signed with the key that asked for it."""
+        kid = self._freezer.kid_in(fact.sealed_key, fact.job) if fact.sealed_key else None
+        await self._keys.reopen(fact.job, fact.seq, fact.sealed_key, kid)
+
+    async def on_started(self, fact: JobStarted) -> None:
+        """Tell whoever asked for it that the job has started; late news are none."""
+        is_stale = self._freezer.clock.now() - fact.at > _STALE
+        if not fact.has_webhook or is_stale:
+            return
+        subscription = await self._files.find.submit(fact.job)
+        if subscription is None:
+            raise Retry("the subscription is not here yet", 0.2)
+        if START in subscription.events and subscription.ended_seq < fact.seq:
+            self._progress.note(Note(subscription, START, fact.seq, fact.at))
+
+    async def on_finished(self, fact: JobFinished) -> None:
+        """Freeze the event and have it delivered. Raises `Retry` until subscription and document are at hand."""
+        if not fact.has_webhook:
+            return
+        subscription = await self._files.find.submit(fact.job)
+        if subscription is None:
+            raise self._unknown(fact)
+        await self._progress.end(fact.job)
+        if subscription.ended_seq == fact.seq:
+            return
+        if COMPLETED in subscription.events:
+            await self._deliver(subscription, fact)
+        else:
+            await self._close(fact)
+
+    async def _deliver(self, subscription: Subscription, fact: JobFinished) -> None:
+        delivery = await self._frozen(subscription, fact)
+        point("webhook.rendered")
+        lease = self._dispatcher.lease_for(delivery)
+        if lease:
+            delivery = replace(delivery, lease=lease[0], next_at=lease[1])
+        is_new = await self._files.insert.submit(delivery)
+        point("webhook.inserted")
+        await self._close(fact)
+        if is_new:
+            self._dispatcher.offer(delivery)
+
+    async def _frozen(self, subscription: Subscription, fact: JobFinished) -> Delivery:
+        try:
+            return await self._freezer.freeze(subscription, fact)
+        except FaultError as error:
+            if error.fault.retryable:
+                raise Retry(str(error), _RENDER_AGAIN_SECONDS) from error
+            metrics.unrenderable.inc()
+            raise Reject(error.fault) from error
+
+    async def _close(self, fact: JobFinished) -> None:
+        await self._files.close.submit(Closing(fact.job, fact.seq, self._freezer.clock.now()))
+
+    def _unknown(self, fact: JobFinished) -> Exception:
+        age = self._freezer.clock.now() - fact.at
+        if age > _PATIENCE:
+            message = f"job {fact.job} ended with a webhook that nobody ever told of"
+            return Reject(Fault(code=FaultCode.NOT_FOUND, message=message))
+        wait = min(max(age.total_seconds() / 2, 0.2), _LONGEST_WAIT_SECONDS)
+        return Retry("the subscription is not here yet", wait)
+
+
+class Revocations:
+    """A revoked key signs nothing any more; what is under way carries the account's own signature alone."""
+
+    def __init__(self, keys: Keys, forget_signatures: Callable[[str], Awaitable[int]]) -> None:
+        self._keys = keys
+        self._forget_signatures = forget_signatures
+
+    async def on_revoked(self, news: KeyRevoked) -> None:
+        """Drop every sealed copy of the key and the signatures that were made with it."""
+        sealed = await self._keys.forget_key(news.kid)
+        signatures = await self._forget_signatures(news.kid)
+        log.info("webhook.key_forgotten", kid=news.kid, sealed=sealed, signatures=signatures)

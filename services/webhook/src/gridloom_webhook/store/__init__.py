@@ -1,0 +1,1 @@
+"""What the webhook service keeps in MongoDB."""
