@@ -5,6 +5,7 @@ typed messages over one NATS connection. How requests, streams and consumers wor
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -138,6 +139,12 @@ class Bus:
 
     async def flush(self) -> None:
         """Return once the server has seen everything sent so far, subscriptions included."""
+        # Shielded: a PONG that finds its flush canceled would end the client's read loop.
+        await asyncio.shield(self.tasks.create_task(self._flush_twice()))
+
+    async def _flush_twice(self) -> None:
+        """The client's PING may overtake commands that it still buffers; the second one follows them."""
+        await self.client.flush()
         await self.client.flush()
 
     async def reconnected(self) -> None:

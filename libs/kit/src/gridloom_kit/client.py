@@ -90,6 +90,7 @@ async def connect(url: str, options: dict[str, Any], patience: Patience) -> Hard
             client.options["allow_reconnect"] = True
             return client
         except (TimeoutError, NatsError, OSError) as error:
+            await client.close()
             if asyncio.get_running_loop().time() - started > patience.with_error(error):
                 raise
             log.warning("bus.waiting_for_nats", url=redact(url), err=str(error) or type(error).__name__)
