@@ -1,0 +1,1 @@
+"""Plans, token quotas, grants and rate limits."""

@@ -1,0 +1,1 @@
+"""All MongoDB of the quota service: one method a question or a transition."""
