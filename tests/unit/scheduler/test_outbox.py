@@ -1,0 +1,66 @@
+"""The outbox: what is posted goes out in order, and what arrived is noted up to the first gap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from gridloom_contract.events import JobReleased
+from gridloom_kit.jetstream import Outgoing
+from gridloom_scheduler.outbox import Mark, Outbox
+from unit.scheduler.records import NOW
+
+
+class Recorder:
+    """Takes everything but the messages it is told to lose."""
+
+    def __init__(self, *lost: str) -> None:
+        self.lost = lost
+        self.sent: list[str] = []
+        self.marks: list[Mark] = []
+
+    async def publish_many(self, items: Sequence[Outgoing]) -> list[bool]:
+        self.sent += [item.message_id for item in items]
+        return [item.message_id not in self.lost for item in items]
+
+    async def mark_published(self, marks: Iterable[Mark]) -> None:
+        self.marks += list(marks)
+
+
+def fact(job: str, seq: int) -> JobReleased:
+    """Some fact."""
+    return JobReleased(job=job, account="acc1", seq=seq, at=NOW, id="f" * 32, reason="backoff")
+
+
+async def outcome(recorder: Recorder, *facts: JobReleased) -> None:
+    """Post facts one by one and stop."""
+    outbox, stop = Outbox(recorder, recorder), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(outbox.run(stop))
+        for one in facts:
+            outbox.post([one])
+        stop.set()
+
+
+async def test_what_is_posted_before_the_stop_goes_out_in_order() -> None:
+    recorder = Recorder()
+
+    await outcome(recorder, fact("a", 1), fact("b", 1), fact("a", 2))
+
+    assert recorder.sent == ["a:1", "b:1", "a:2"]
+
+
+async def test_one_mark_a_job_covers_all_that_arrived() -> None:
+    recorder = Recorder()
+
+    await outcome(recorder, fact("a", 3), fact("a", 4), fact("a", 5))
+
+    assert recorder.marks == [("a", 2, 5)]
+
+
+async def test_nothing_after_a_gap_is_marked() -> None:
+    recorder = Recorder("a:2")
+
+    await outcome(recorder, fact("a", 1), fact("a", 2), fact("a", 3))
+
+    assert recorder.marks == [("a", 0, 1)]
