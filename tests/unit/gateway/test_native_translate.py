@@ -117,7 +117,7 @@ def test_an_id_in_another_form_is_not_found(change: object) -> None:
 
 def test_an_accepted_job_is_named_twice_and_timed_in_milliseconds() -> None:
     job = a_job_id()
-    answer = translate.from_acceptance(Acceptance(job=job, created_at=NOON + timedelta(milliseconds=7)), NOON)
+    answer = translate.from_acceptance(Acceptance(job=job, created_at=NOON + timedelta(milliseconds=7)))
 
     assert fields_of(answer) == {
         "job_id": ids.as_uuid(job),

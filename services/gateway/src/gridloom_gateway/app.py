@@ -65,12 +65,12 @@ def _endpoint(admit: Admit, handler: Handler) -> WebHandler:
 
 @web.middleware
 async def _observe(request: web.Request, handler: WebHandler) -> web.StreamResponse:
+    # A new trace's id is new to the request too; a trace that a client continues may have many.
+    minted = secrets.token_hex(16) if continue_trace(request.headers) else start_trace()
     presented = request.headers.get(REQUEST_ID, "")
-    request_id = presented if _REQUEST_ID.fullmatch(presented) else secrets.token_hex(8)
+    request_id = presented if _REQUEST_ID.fullmatch(presented) else minted
     request[REQUEST_ID_KEY] = request_id
     bind(request=request_id)
-    if continue_trace(request.headers) is None:
-        start_trace()
     started, code = perf_counter(), "499"
     metrics.active_requests.inc()
     try:

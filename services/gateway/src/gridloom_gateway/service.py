@@ -132,7 +132,7 @@ def _dialects(parts: _Parts, desk: Desk, questions: Questions) -> tuple[Dialect,
     office = Office(accounts, Fleet(questions, accounts), settings.key_grace_seconds)
     pages = docs.Docs()
     dialects = (
-        native.dialect(native.Native(desk, bodies, parts.clock, settings.stream_write_timeout_seconds)),
+        native.dialect(native.Native(desk, bodies, settings.stream_write_timeout_seconds)),
         admin.dialect(admin.Admin(office, bodies)),
         docs.dialect(pages, native.render, HTTP),
     )

@@ -16,7 +16,6 @@ from gridloom_gateway.dialects.native import stream, translate, wire
 from gridloom_gateway.people import READ, WRITE, Caller
 from gridloom_gateway.reading import BodyReader, Malformed, query
 from gridloom_gateway.route import EVENT_STREAM, Audience, Dialect, Route
-from gridloom_kit.clock import Clock
 from gridloom_kit.trace import current_traceparent
 
 MOUNTS: Final = ("/api/v1", "/api/v1/v1", "/vibe/api/v1", "/vibe/api/v1/v1")
@@ -35,7 +34,6 @@ class Native:
 
     desk: Desk
     bodies: BodyReader
-    clock: Clock
     stall_seconds: float
 
     async def submit(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -43,7 +41,7 @@ class Native:
         body = await self.bodies.decode(request, _submit)
         submission = translate.to_submission(body, caller, self.desk.mint(), current_traceparent())
         acceptance = await self.desk.submit(submission)
-        return replies.json(translate.from_acceptance(acceptance, self.clock.now()), 201)
+        return replies.json(translate.from_acceptance(acceptance), 201)
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /jobs."""

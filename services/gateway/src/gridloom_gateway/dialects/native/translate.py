@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -137,10 +137,11 @@ def to_position(last_event_id: str | None) -> Position | None:
     return Position(int(attempt), int(sent))
 
 
-def from_acceptance(acceptance: jobs.Acceptance, now: datetime) -> wire.Submitted:
+def from_acceptance(acceptance: jobs.Acceptance) -> wire.Submitted:
     """Return the answer to a submission."""
     job = ids.as_uuid(acceptance.job)
-    created_at = moment(acceptance.created_at or now)
+    # The scheduler's time; an id holds that of its making, should an older scheduler not say it.
+    created_at = moment(acceptance.created_at or datetime.fromtimestamp(ids.created_ms(acceptance.job) / 1000, UTC))
     return wire.Submitted(job_id=job, id=job, status=STATUS[acceptance.state], created_at=created_at)
 
 
