@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gridloom_local.client import refusal
-from gridloom_local.problems import REFUSED, Problem
+from gridloom_local.problems import REFUSED, Problem, blaming
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,17 @@ def test_a_problem_shows_the_end_of_its_log_and_where_it_is(tmp_path: Path) -> N
     assert "line 79" not in report
     assert f"read the whole log: {log}" in report
     assert report.endswith("what to do: look")
+
+
+def test_a_problem_is_given_the_log_to_read_where_it_has_none(tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught, blaming(tmp_path / "gateway.log"):
+        raise Problem("refused")
+
+    assert f"read the whole log: {tmp_path / 'gateway.log'}" in caught.value.render()
+
+
+def test_a_problem_that_names_a_log_keeps_it(tmp_path: Path) -> None:
+    with pytest.raises(Problem) as caught, blaming(tmp_path / "gateway.log"):
+        raise Problem("died", log=tmp_path / "nats.log")
+
+    assert caught.value.log == tmp_path / "nats.log"

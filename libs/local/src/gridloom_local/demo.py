@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from gridloom_contract.registry import GATEWAY, WORKER
 from gridloom_kit.finish import finish
 from gridloom_local.client import Client, open_client
 from gridloom_local.facts import Facts
 from gridloom_local.home import Home
 from gridloom_local.ports import is_free
+from gridloom_local.problems import blaming
 from gridloom_local.servers import free_port
 from gridloom_local.stack import Stack
 from gridloom_local.story import print_story
@@ -34,21 +36,24 @@ async def show(home: Home, port: int, engine: str, prompt: str, voice: Voice) ->
     stack = Stack(home, voice.say)
     facts = await stack.up(port, engine)
     try:
-        await _one_job(facts, prompt, voice)
+        await _one_job(facts, home, prompt, voice)
     finally:
         voice.say("stopping everything")
         await finish(stack.down())
     voice.say(f"done in {time.monotonic() - began:.1f} s; every process wrote a log in {_short(home.logs)}")
 
 
-async def _one_job(facts: Facts, prompt: str, voice: Voice) -> None:
+async def _one_job(facts: Facts, home: Home, prompt: str, voice: Voice) -> None:
     async with open_client(facts.url, facts.api_key) as client:
         voice.say(f"\nPOST {facts.url}/api/v1/jobs  model {facts.model}\n> {prompt}\n")
-        accepted = await client.call("POST", "/api/v1/jobs", {"model": facts.model, "prompt": prompt})
-        job = await follow_job(client, accepted["job_id"], voice)
+        with blaming(home.log_of(GATEWAY)):
+            accepted = await client.call("POST", "/api/v1/jobs", {"model": facts.model, "prompt": prompt})
+            job = await follow_job(client, accepted["job_id"], voice)
         voice.say("\n")
-        require_success(job)
-        await _tell_story(client, accepted["job_id"])
+        with blaming(home.log_of(WORKER)):
+            require_success(job)
+        with blaming(home.log_of(GATEWAY)):
+            await _tell_story(client, accepted["job_id"])
 
 
 async def _tell_story(client: Client, job: str) -> None:

@@ -89,6 +89,10 @@ class Home:
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"gridloom-{os.getuid()}-{digest}" / "supervisor.sock"
 
+    def log_of(self, name: str) -> Path:
+        """Return the log file of a server or service."""
+        return self.logs / f"{name}.log"
+
     def prepare(self) -> None:
         """Create the folders, readable by their owner only. Raises Problem if the socket's folder is not private."""
         for folder in (self.folder, self.logs, self.data, self.scripts, self.socket.parent):

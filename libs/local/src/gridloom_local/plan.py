@@ -107,7 +107,7 @@ class Plan:
         return Program(
             name=server.name,
             command=server.argv,
-            log=self.home.logs / f"{server.name}.log",
+            log=self.home.log_of(server.name),
             environment=server.environment,
             is_ready=server.is_ready,
             stop_seconds=_SERVER_STOP_SECONDS,
@@ -123,7 +123,7 @@ class Plan:
         return Program(
             name=name,
             command=(sys.executable, "-m", f"gridloom_{name}"),
-            log=self.home.logs / f"{name}.log",
+            log=self.home.log_of(name),
             environment=_variables(name, advised) | chosen | _variables(name, needed),
             is_ready=says_ready(port),
             complaint=lambda: probe(port)[1],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gridloom_local.loglines import tail
@@ -35,3 +37,13 @@ class Problem(Exception):
         if self.remedy:
             parts.append(f"what to do: {self.remedy}")
         return "\n".join(parts)
+
+
+@contextmanager
+def blaming(log: Path) -> Iterator[None]:
+    """Let a Problem raised inside name `log` as the one to read, unless it names one already."""
+    try:
+        yield
+    except Problem as problem:
+        problem.log = problem.log or log
+        raise
