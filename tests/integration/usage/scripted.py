@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from nats.errors import Error as NatsError
+
 from gridloom_contract import registry
 from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import FaultError
@@ -27,6 +29,8 @@ from gridloom_kit.streams import ensure_streams
 from unit.usage.facts import an_ending
 
 _POLL_SECONDS = 0.02
+_AT_ONCE = 500
+_OPEN_SECONDS = 20.0
 
 
 class ScriptedScheduler:
@@ -38,8 +42,13 @@ class ScriptedScheduler:
         self.asked: list[ListEndings] = []
 
     async def open(self) -> None:
-        """Make the streams, as a scheduler does first of all."""
-        await ensure_streams(self.bus, STREAMS)
+        """Make the streams, as a scheduler does first of all, once the server answers."""
+        async with asyncio.timeout(_OPEN_SECONDS):
+            while True:
+                try:
+                    return await ensure_streams(self.bus, STREAMS)
+                except NatsError:
+                    await asyncio.sleep(_POLL_SECONDS)
 
     async def answer(self) -> None:
         """Answer `ListEndings` from now on."""
@@ -77,7 +86,8 @@ async def publish(bus: Bus, facts: Sequence[JobFinished], again: str = "") -> No
         Outgoing(subject=registry.fact_subject(fact), message=fact, message_id=f"{fact.job}:{fact.seq}{again}")
         for fact in facts
     ]
-    assert all(await bus.publish_many(items))
+    for start in range(0, len(items), _AT_ONCE):
+        assert all(await bus.publish_many(items[start : start + _AT_ONCE]))
 
 
 class Asker:

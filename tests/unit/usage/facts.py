@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ from gridloom_contract.events import JobFinished
 from gridloom_contract.usage import Ending
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_testing.builders import MODEL, a_job_id
+from gridloom_usage.rules.rollups import Group, Sums
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
@@ -39,6 +42,18 @@ def another_finish(first: JobFinished, **changes: Any) -> JobFinished:
     """The same job's next ending, after a retry."""
     usual = {"job": first.job, "account": first.account, "tag": first.tag, "model": first.model, "key": first.key}
     return a_finish(**(usual | {"seq": first.seq + 5, "at": first.at, "created_at": first.created_at} | changes))
+
+
+def plain_sums(facts: Iterable[JobFinished]) -> dict[Group, Sums]:
+    """Return the rollups as somebody who has never heard of lines and batches would add them up."""
+    totals: dict[Group, Counter[str]] = defaultdict(Counter)
+    for fact in {(fact.job, fact.seq): fact for fact in facts}.values():
+        day = fact.at.astimezone(UTC).strftime("%Y-%m-%d")
+        total = totals[Group(account=fact.account, day=day, tag=fact.tag, model=fact.model, key=fact.key)]
+        used = fact.usage or Usage(tokens_in=0, tokens_out=0)
+        total.update(jobs=1, tokens_in=used.tokens_in, tokens_out=used.tokens_out, estimated_jobs=int(used.estimated))
+        total.update({str(fact.state): 1, "engine_microseconds": round((fact.engine_seconds or 0) * 1_000_000)})
+    return {group: Sums(**total) for group, total in totals.items()}
 
 
 def an_ending(*facts: JobFinished) -> Ending:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
+import msgspec
+
 from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import FaultError
 from gridloom_contract.usage import Ending, EndingPage
@@ -112,7 +114,7 @@ class Rounds:
     async def _is_done(self) -> bool:
         try:
             await self._catching_up.catch_up(self._settle_seconds)
-        except (FaultError, StoreError) as error:
+        except (FaultError, StoreError, msgspec.DecodeError) as error:
             log.warning("usage.catching_up_failed", err=str(error))
             return False
         return True
