@@ -79,6 +79,8 @@ def _ending(job: JobRecord, result: ResultReport, moment: Moment) -> Change:
     if result.refused:
         setback = Setback(Reason.REFUSED, counts=False, avoids_worker=False)
         return transitions.requeued(job, setback, moment)
+    if result.fault is not None and _is_timeout(job, result.fault, moment):
+        return transitions.canceled(job, Reason.TIMEOUT, moment)
     if result.fault is not None:
         return after_fault(job, _bounded_fault(result.fault), moment, _bounded_usage(result.usage))
     answer = Answer(
@@ -89,6 +91,12 @@ def _ending(job: JobRecord, result: ResultReport, moment: Moment) -> Change:
         first_token_seconds=_bounded_seconds(result.first_token_seconds),
     )
     return transitions.succeeded(job, answer, moment)
+
+
+def _is_timeout(job: JobRecord, fault: Fault, moment: Moment) -> bool:
+    """Whether the worker noticed before our own sweep that the time is up. Our clock says so, not the worker's."""
+    is_due = job.timeout_at is not None and moment.at >= job.timeout_at
+    return is_due and fault.code is FaultCode.REQUEST_TIMEOUT
 
 
 def after_fault(job: JobRecord, fault: Fault, moment: Moment, usage: Usage | None = None) -> Change:
