@@ -24,6 +24,7 @@ ENDED = frozenset({"completed", "failed"})
 _ANSWER = aiohttp.ClientTimeout(total=30)
 _ENDLESS = aiohttp.ClientTimeout(total=None, connect=5)
 _REFUSAL_SECONDS = 5.0
+_POLL_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,19 @@ class ApiClient:
                 document = await self.job(job)
                 if document["status"] in ENDED:
                     return document
+
+    async def until(self, job: str, *statuses: str, within_seconds: float = 30.0) -> dict[str, Any]:
+        """Poll, as documented, until the job has one of these statuses, and return its document. Raises TimeoutError."""
+        async with asyncio.timeout(within_seconds):
+            while (document := await self.job(job))["status"] not in statuses:
+                await asyncio.sleep(_POLL_SECONDS)
+        return document
+
+    async def reached(self, job: str, event: str, times: int = 1, within_seconds: float = 30.0) -> None:
+        """Return once this event has happened to the job so many times. Raises TimeoutError."""
+        async with asyncio.timeout(within_seconds):
+            while [each["type"] for each in await self.timeline(job)].count(event) < times:
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def stream(self, job: str, last_event_id: str = "") -> AsyncIterator[Event]:
         """Yield the events of the job's stream until the gateway ends it or the line breaks."""
