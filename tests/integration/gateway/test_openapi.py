@@ -99,6 +99,8 @@ async def test_the_page_comes_with_everything_it_needs(gateway: RunningGateway) 
     assert "unsafe" not in policy.replace("'unsafe-hashes'", "")
     assert not re.search(r"<script>|<style>| on\w+=| style=", page)
     assert all(one.startswith("/docs/") for one in needed)
+    async with gateway.admin.session.get("/docs/swagger-ui-bundle.js") as answer:
+        assert "oas31" in await answer.text(), "this Swagger UI cannot show what we describe"
     for one in needed:
         async with gateway.admin.session.get(one) as answer:
             assert answer.status == 200

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import swagger_ui_bundle  # type: ignore[import-untyped]
 from aiohttp import hdrs, web
 
 from gridloom_contract.fault import FaultCode
@@ -31,7 +31,7 @@ class Docs:
 
     def __init__(self) -> None:
         self.document = b"{}"
-        bundle = Path(str(swagger_ui_bundle.swagger_ui_path))
+        bundle = _bundle()
         ours = files(__package__) / "docs_page"
         self._assets = {name: ((bundle / name).read_bytes(), kind) for name, kind in _BUNDLED.items()}
         self._assets |= {name: ((ours / name).read_bytes(), kind) for name, kind in _OURS.items()}
@@ -72,6 +72,14 @@ def dialect(docs: Docs, render: Render, statuses: dict[FaultCode, int]) -> Diale
         statuses=statuses,
         error=None,
     )
+
+
+def _bundle() -> Path:
+    """Where Swagger UI lies. Only its files are wanted: its package is not imported, which would take a second."""
+    found = find_spec("swagger_ui")
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError("Swagger UI is not installed: it comes with swagger-ui-py")
+    return Path(found.submodule_search_locations[0]) / "static"
 
 
 def _static(body: bytes, kind: str) -> web.Response:
