@@ -159,11 +159,31 @@ async def dripping_body(_request: Request, writer: asyncio.StreamWriter) -> None
         await asyncio.sleep(0.05)
 
 
-async def gzip_bomb(_request: Request, writer: asyncio.StreamWriter) -> None:
-    """Send a body of a few kilobytes that unpacks to a hundred megabytes."""
+def _packed_zeros(megabytes: int) -> bytes:
     packer = compressobj(9, wbits=31)
-    packed = b"".join(packer.compress(b"\0" * 1_000_000) for _ in range(100)) + packer.flush()
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)
+    return b"".join(packer.compress(b"\0" * 1_000_000) for _ in range(megabytes)) + packer.flush()
+
+
+_BOMB = _packed_zeros(20)
+
+
+async def gzip_bomb(_request: Request, writer: asyncio.StreamWriter) -> None:
+    """Send a body of a few kilobytes that unpacks to twenty megabytes."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_BOMB) + _BOMB)
+    await writer.drain()
+
+
+async def endless_continue(_request: Request, writer: asyncio.StreamWriter) -> None:
+    """Ask for more for ever, and never answer."""
+    while True:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def nonsense(_request: Request, writer: asyncio.StreamWriter) -> None:
+    """Speak another protocol."""
+    writer.write(b"220 smtp.example.org ESMTP\r\n")
     await writer.drain()
 
 

@@ -83,9 +83,7 @@ class ScriptedGateway:
 
     async def deliveries(self, account: str = "acc1", **asked: Any) -> DeliveryPage:
         """Ask for the log."""
-        page: DeliveryPage = await self.bus.request(
-            registry.LIST_DELIVERIES, ListDeliveries(account=account, **asked)
-        )
+        page: DeliveryPage = await self.bus.request(registry.LIST_DELIVERIES, ListDeliveries(account=account, **asked))
         return page
 
     async def delivery(self, job: str, *states: DeliveryState, account: str = "acc1") -> Delivery:
@@ -99,7 +97,9 @@ class ScriptedGateway:
 
     async def replay(self, account: str = "acc1", **order: Any) -> int:
         """Order a replay."""
-        return int((await self.bus.request(registry.REPLAY_DELIVERIES, ReplayDeliveries(account=account, **order))).count)
+        return int(
+            (await self.bus.request(registry.REPLAY_DELIVERIES, ReplayDeliveries(account=account, **order))).count
+        )
 
     async def secret(self, account: str = "acc1", *, rotate: bool = False) -> str:
         """Ask for the signing secret."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from gridloom_contract.events import JobAccepted, JobFinished, JobRetried, JobStarted
 from gridloom_contract.vocabulary import State
 from gridloom_contract.webhooks import WebhookOrder
+from gridloom_kit.clock import SystemClock
 from gridloom_kit.seal import Seal
 from gridloom_testing.builders import a_job_id
 
@@ -56,4 +56,4 @@ def a_retry(job: str, **changes: Any) -> JobRetried:
 
 
 def _fact(job: str, seq: int) -> dict[str, Any]:
-    return {"job": job, "account": "acc1", "seq": seq, "at": datetime.now(UTC), "id": f"{job}-{seq}"}
+    return {"job": job, "account": "acc1", "seq": seq, "at": SystemClock().now(), "id": f"{job}-{seq}"}

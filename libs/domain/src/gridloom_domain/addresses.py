@@ -51,7 +51,7 @@ def refusal(address: str, *, allow_private: bool = False, also_denied: Iterable[
         return "denied by the operator"
     if allow_private and any(found in network for network in _PRIVATE if network.version == found.version):
         return None
-    return _listed(found) or _special(found)
+    return "this machine itself" if found.is_loopback else _listed(found) or _special(found)
 
 
 def _unmapped(address: Address) -> Address:
@@ -64,8 +64,6 @@ def _listed(address: Address) -> str | None:
 
 
 def _special(address: Address) -> str | None:
-    if address.is_loopback:
-        return "this machine itself"
     if address.is_multicast:
         return "a multicast address"
     if address.is_link_local:

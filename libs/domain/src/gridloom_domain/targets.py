@@ -68,21 +68,23 @@ def _problem_with_parts(parts: SplitResult, port: int | None, rules: TargetRules
         return "a URL carries no user name or password"
     if not parts.hostname:
         return "a URL names a host"
-    if (port or _PORT_OF[parts.scheme]) not in rules.ports and not rules.allow_private:
-        return f"port {port} is not allowed, only {', '.join(map(str, sorted(rules.ports)))}"
+    wanted = _PORT_OF[parts.scheme] if port is None else port
+    if wanted == 0 or (wanted not in rules.ports and not rules.allow_private):
+        return f"port {wanted} is not allowed, only {', '.join(map(str, sorted(rules.ports)))}"
     return None
 
 
-def _problem_with_host(host: str, rules: TargetRules) -> str | None:
+def _problem_with_host(written: str, rules: TargetRules) -> str | None:
+    host = unicodedata.normalize("NFKC", written)  # what a resolver would make of full-width digits and the like
     if _is_address(host):
         why = refusal(host, allow_private=rules.allow_private, also_denied=rules.denied)
         return f"{host} is {why}" if why else None
     name = _ascii(host)
     if name is None:
-        return f"{host[:100]!r} is not a host name"
+        return f"{written[:100]!r} is not a host name"
     labels = name.split(".")
     if _NUMBER.fullmatch(labels[-1]):
-        return f"{host[:100]!r} ends in a number and is no complete address"
+        return f"{written[:100]!r} ends in a number and is no complete address"
     return _problem_with_name(name, labels, rules)
 
 
@@ -107,7 +109,7 @@ def _is_address(host: str) -> bool:
 def _ascii(host: str) -> str | None:
     """Return the name as it is looked up (RFC 3490), or None if it is none. A dot at its end is refused."""
     try:
-        name = unicodedata.normalize("NFKC", host).encode("idna").decode("ascii").lower()
+        name = host.encode("idna").decode("ascii").lower()
     except UnicodeError:
         return None
     is_name = len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.split("."))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -30,6 +32,7 @@ _LONGEST_WAIT_SECONDS = 30.0
 _PATIENCE = timedelta(days=1)
 """How long an ending waits for its subscription: what was accepted is published again within a day."""
 _STALE = timedelta(seconds=10)
+_SOON_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,28 @@ class Keys(Protocol):
         ...
 
 
+class Turns:
+    """Lets those who speak of the same job in one after the other, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def of(self, job: str) -> AsyncIterator[None]:
+        """Wait for the turn."""
+        lock, waiting = self._locks.get(job, (asyncio.Lock(), 0))
+        self._locks[job] = lock, waiting + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            waiting = self._locks[job][1] - 1
+            if waiting:
+                self._locks[job] = lock, waiting
+            else:
+                del self._locks[job]
+
+
 class Facts:
     """One method a fact."""
 
@@ -63,25 +88,30 @@ class Facts:
         self._freezer = freezer
         self._dispatcher = dispatcher
         self._progress = progress
+        self._turns = Turns()
 
     async def on_fact(self, fact: Fact) -> None:
-        """Hear one fact."""
+        """Hear one fact; those of one job one after the other, as they arrive."""
+        if isinstance(fact, JobAccepted) and fact.webhook is None:
+            return
         bind(job=fact.job)
-        match fact:
-            case JobAccepted():
-                await self.on_accepted(fact)
-            case JobStarted():
-                await self.on_started(fact)
-            case JobRetried():
-                await self.on_retried(fact)
-            case JobFinished():
-                await self.on_finished(fact)
+        async with self._turns.of(fact.job):
+            match fact:
+                case JobAccepted():
+                    await self.on_accepted(fact)
+                case JobStarted():
+                    await self.on_started(fact)
+                case JobRetried():
+                    await self.on_retried(fact)
+                case JobFinished():
+                    await self.on_finished(fact)
 
     async def on_accepted(self, fact: JobAccepted) -> None:
         """Store where the job's events go."""
         order = fact.webhook
         if order is None:
             return
+        kid = self._freezer.kid_in(order.sealed_key, fact.job) if order.sealed_key else None
         await self._files.put.submit(
             Subscription(
                 job=fact.job,
@@ -90,8 +120,7 @@ class Facts:
                 events=order.events,
                 format=order.format,
                 sealed_key=order.sealed_key or None,
-                kid=self._freezer.kid_in(order.sealed_key, fact.job) if order.sealed_key else None,
-                key_seq=fact.seq,
+                kid=kid,
                 created_at=fact.at,
                 traceparent=order.traceparent or current_traceparent(),
             )
@@ -105,12 +134,11 @@ class Facts:
 
     async def on_started(self, fact: JobStarted) -> None:
         """Tell whoever asked for it that the job has started; late news are none."""
-        is_stale = self._freezer.clock.now() - fact.at > _STALE
-        if not fact.has_webhook or is_stale:
+        if not fact.has_webhook or self._age(fact) > _STALE:
             return
         subscription = await self._files.find.submit(fact.job)
         if subscription is None:
-            raise Retry("the subscription is not here yet", 0.2)
+            raise Retry("the subscription is not here yet", _SOON_SECONDS)
         if START in subscription.events and subscription.ended_seq < fact.seq:
             self._progress.note(Note(subscription, START, fact.seq, fact.at))
 
@@ -124,6 +152,8 @@ class Facts:
         await self._progress.end(fact.job)
         if subscription.ended_seq == fact.seq:
             return
+        if subscription.awaits_its_retry(fact.seq) and self._age(fact) < _STALE:
+            raise Retry("the job's retry is not here yet", _SOON_SECONDS)
         if COMPLETED in subscription.events:
             await self._deliver(subscription, fact)
         else:
@@ -154,12 +184,15 @@ class Facts:
         await self._files.close.submit(Closing(fact.job, fact.seq, self._freezer.clock.now()))
 
     def _unknown(self, fact: JobFinished) -> Exception:
-        age = self._freezer.clock.now() - fact.at
+        age = self._age(fact)
         if age > _PATIENCE:
             message = f"job {fact.job} ended with a webhook that nobody ever told of"
             return Reject(Fault(code=FaultCode.NOT_FOUND, message=message))
-        wait = min(max(age.total_seconds() / 2, 0.2), _LONGEST_WAIT_SECONDS)
+        wait = min(max(age.total_seconds() / 2, _SOON_SECONDS), _LONGEST_WAIT_SECONDS)
         return Retry("the subscription is not here yet", wait)
+
+    def _age(self, fact: Fact) -> timedelta:
+        return self._freezer.clock.now() - fact.at
 
 
 class Revocations:

@@ -25,10 +25,15 @@ class Subscription:
     format: str
     sealed_key: str | None
     kid: str | None
-    key_seq: int
     created_at: datetime
     traceparent: str | None = None
     ended_seq: int = 0
+    """The fact that ended it (so far), and the one by which it ran again after that."""
+    reopened_seq: int = 0
+
+    def awaits_its_retry(self, seq: int) -> bool:
+        """Whether fact `seq` ends a second run of which it has not been told that it began."""
+        return self.reopened_seq < self.ended_seq < seq
 
 
 @dataclass(frozen=True)

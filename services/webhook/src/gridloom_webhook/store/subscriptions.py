@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from pymongo import UpdateOne
 
-from gridloom_kit.mongo import Database
+from gridloom_kit.mongo import Database, Document
 from gridloom_webhook.record import Subscription
 from gridloom_webhook.rules import PROGRESS_SECONDS
 from gridloom_webhook.store.documents import subscription_document, subscription_of
@@ -53,9 +53,11 @@ class SubscriptionStore:
 
     async def reopen(self, job: str, seq: int, sealed_key: str | None, kid: str | None) -> None:
         """The job runs again since fact `seq`, perhaps with its owner's key sealed anew."""
-        newer = {"sealed_key": sealed_key, "kid": kid, "key_seq": seq} if sealed_key else {}
-        change = {"$unset": {"expire_at": ""}} | ({"$set": newer} if newer else {})
-        await self._subscriptions.update_one({"_id": job, "key_seq": {"$lt": seq}, "ended_seq": {"$lt": seq}}, change)
+        values: Document = {"reopened_seq": seq}
+        if sealed_key:
+            values |= {"sealed_key": sealed_key, "kid": kid}
+        query = {"_id": job, "reopened_seq": {"$lt": seq}, "ended_seq": {"$lt": seq}}
+        await self._subscriptions.update_one(query, {"$set": values, "$unset": {"expire_at": ""}})
 
     async def may_progress(self, job: str, seq: int, now: datetime) -> bool:
         """Take the right to send one intermediate event of fact `seq` now.
@@ -74,8 +76,8 @@ class SubscriptionStore:
 
 def _closing(closing: Closing, expire_at: datetime) -> list[UpdateOne]:
     ended = {"$max": {"ended_seq": closing.seq, "expire_at": expire_at}}
-    last = {"_id": closing.job, "key_seq": {"$lt": closing.seq}}
-    reopened = {"_id": closing.job, "key_seq": {"$gt": closing.seq}}
+    last = {"_id": closing.job, "reopened_seq": {"$lt": closing.seq}}
+    reopened = {"_id": closing.job, "reopened_seq": {"$gt": closing.seq}}
     return [
         UpdateOne(last, ended | {"$unset": {"sealed_key": ""}}),
         UpdateOne(reopened, {"$max": {"ended_seq": closing.seq}}),
