@@ -53,7 +53,7 @@ async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream
         wait_for_model(grid, _ASLEEP_MODEL)  # known from now on, and soon served by nobody
     console.print("grid: submissions …")
     await measures.submissions(figures, grid, _ASLEEP_MODEL, 64)
-    instant = ("--engine", "synthetic", "--models", _NOOP_MODEL, "--slots", "128", "--tokens-per-second", "0")
+    instant = ("--engine", "synthetic", "--models", _NOOP_MODEL, "--slots", "128", "--synthetic-tokens", "1")
     with worker(grid, "instant", *instant):
         wait_for_model(grid, _NOOP_MODEL)
         console.print("grid: no-op jobs …")

@@ -47,7 +47,7 @@ class Grid:
 
 def gridloom(*arguments: str, home: Path, port: int) -> str:
     """Run the `gridloom` command of this environment and return what it printed."""
-    command = [sys.executable, "-m", "gridloom_local", *arguments]
+    command = [str(Path(sys.executable).with_name("gridloom")), *arguments]
     environ = {**os.environ, "GRIDLOOM_HOME": str(home), "GRIDLOOM_PORT": str(port)}
     done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
     if done.returncode:
