@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gridloom_testing.clients import JOBS, Answer, ApiClient
-from integration.gateway.conftest import OpenGateway, Tenant
+from integration.gateway.conftest import OpenGateway, RunningGateway, Tenant
 from integration.gateway.scripted import ScriptedScheduler
 
 BODY = {"model": "m", "prompt": "Say hello"}
@@ -77,6 +79,22 @@ async def test_without_a_scheduler_the_client_is_told_to_come_back(
     assert {answer.status for answer in answers} == {503}
     assert {answer.body["error"] for answer in answers} == {"unavailable"}
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
+
+
+async def test_a_gateway_that_stops_finishes_what_it_has_in_hand(
+    gateway: RunningGateway, client: ApiClient, scheduler: ScriptedScheduler
+) -> None:
+    await scheduler.leave()
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(client.call("POST", JOBS, BODY))
+        await asyncio.sleep(0.3)
+        gateway.stop.set()
+        await asyncio.sleep(0.3)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", gateway.settings.port)
+        await scheduler.arrive()
+
+    assert waiting.result().status == 201
 
 
 async def test_other_questions_are_answered_503_without_a_scheduler(

@@ -11,6 +11,9 @@ from gridloom_gateway import keys
 from gridloom_gateway.people import Account, ApiKey, Page, Row
 from gridloom_gateway.store import Store
 from gridloom_kit.clock import Clock
+from gridloom_kit.log import get_logger
+
+log = get_logger()
 
 Announce = Callable[[str], Awaitable[None]]
 
@@ -48,6 +51,7 @@ class Accounts:
         """Open an account and return it."""
         account = Account(self._mint_id(), name, self._clock.now(), priority_boost)
         await self._store.add_account(account)
+        log.info("account.opened", account=account.id)
         return account
 
     async def get(self, account: str) -> Account:
@@ -62,6 +66,7 @@ class Accounts:
         """Disable or enable an account; its keys stop or start to work at once. Raises `NotFound`."""
         at = self._clock.now() if disabled else None
         changed = _found(await self._store.set_disabled(account, at), "account")
+        log.info("account.disabled" if disabled else "account.enabled", account=account)
         for kid in await self._store.kids_of(account):
             await self._announce(kid)
         return changed
@@ -92,6 +97,7 @@ class Accounts:
     async def revoke_key(self, kid: str) -> ApiKey:
         """Revoke a key everywhere, at once. Raises `NotFound`."""
         revoked = _found(await self._store.revoke_key(kid, self._clock.now()), "key")
+        log.info("key.revoked", kid=kid, account=revoked.account)
         await self._announce(kid)
         return revoked
 
@@ -107,6 +113,7 @@ class Accounts:
             expires_at=wish.expires_at,
         )
         await self._store.add_key(key)
+        log.info("key.issued", kid=key.kid, account=account)
         return IssuedKey(key, minted.text)
 
 

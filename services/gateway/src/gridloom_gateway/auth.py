@@ -15,6 +15,7 @@ from gridloom_contract.fleet import KeyRevoked
 from gridloom_domain.errors import Forbidden, RateLimited, Unauthenticated
 from gridloom_gateway import keys
 from gridloom_gateway.limits import FailureLimit
+from gridloom_gateway.metrics import auth_failures
 from gridloom_gateway.people import Account, ApiKey, Caller
 from gridloom_kit.clock import Clock
 
@@ -105,6 +106,7 @@ class Authenticator:
         return _Remembered(key.verifier, valid, is_disabled=account.disabled_at is not None, until=until)
 
     def _refuse(self, address: str) -> NoReturn:
+        auth_failures.labels("key").inc()
         self._limit.note_failure(address)
         refuse_if_blocked(self._limit, address)
         raise Unauthenticated("the API key is not valid")
@@ -122,6 +124,7 @@ class AdminGate:
         refuse_if_blocked(self._limit, address)
         presented = credentials_in(header)
         if not hmac.compare_digest(self._digest, sha256(presented.encode("utf-8", "surrogatepass")).digest()):
+            auth_failures.labels("admin_key").inc()
             self._limit.note_failure(address)
             raise Unauthenticated("the admin key is not valid")
 
@@ -138,4 +141,5 @@ def refuse_if_blocked(limit: FailureLimit, address: str) -> None:
     """Raise `RateLimited` while this address has failed too often."""
     wait = limit.wait_seconds(address)
     if wait > 0:
+        auth_failures.labels("too_many").inc()
         raise RateLimited("too many failed authentications from this address", retry_after_seconds=wait)
