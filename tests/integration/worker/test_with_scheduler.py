@@ -81,6 +81,17 @@ async def test_a_job_goes_on_while_nats_restarts(own_grid: Grid) -> None:
         assert [each["type"] for each in await client.timeline(job)].count("assigned") == 1
 
 
+async def test_a_worker_that_is_revoked_says_so_and_ends(own_grid: Grid) -> None:
+    own_grid.start_all()
+    (worker,) = own_grid.ask("GET", "/admin/v1/workers")["workers"]
+    own_grid.ask("DELETE", f"/admin/v1/workers/{worker['worker']}")
+    process = next(process for name, process in own_grid.processes.items() if name.startswith("worker"))
+    async with asyncio.timeout(20):
+        while process.is_alive:
+            await asyncio.sleep(0.1)
+    assert "refuses the token" in process.server.log.read_text()
+
+
 async def test_a_worker_that_is_stopped_finishes_and_hands_the_rest_to_another(own_grid: Grid) -> None:
     own_grid.start_all(slots=1)
     first = next(process for name, process in own_grid.processes.items() if name.startswith("worker"))

@@ -101,6 +101,12 @@ def test_a_job_too_short_to_measure_leaves_the_speed_alone() -> None:
     assert rules.faster(before, a_result(engine_seconds=0.0, first_token_seconds=0.0)) == before
 
 
+def test_one_strange_name_does_not_cost_the_other_offers() -> None:
+    offers = [an_offer(model=name) for name in ("a", "x" * 201, "b\n", "", "a")]
+    assert rules.presentable(offers) == (an_offer(model="a"),)
+    assert len(rules.presentable(an_offer(model=f"m{number}") for number in range(600))) == 500
+
+
 def test_a_model_that_was_only_loaded_is_no_news() -> None:
     assert rules.same_offers([an_offer(loaded=True)], [an_offer(loaded=False)])
     assert not rules.same_offers([an_offer()], [an_offer(context_tokens=1)])

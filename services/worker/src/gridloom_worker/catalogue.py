@@ -47,7 +47,7 @@ class Catalogue:
         """Ask the engine once. While it cannot tell, what it last told holds."""
         self._engine.unsettled.clear()
         try:
-            found = await self._engine.discover()
+            found = rules.presentable(await self._engine.discover())
         except FaultError as error:
             log.warning("engine.unclear", engine=self._engine.name, err=error.fault.message)
             return

@@ -16,6 +16,7 @@ log = get_logger()
 
 _AT_ONCE = Patience(unreachable_seconds=-1.0, refused_seconds=-1.0)
 _PAUSE_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
 _ATTEMPT_SECONDS = 5.0
 _QUICK_SECONDS = 1.0
 """A refusal that comes sooner was an answer; one that comes later means that nobody checks tokens at the moment."""
@@ -49,6 +50,24 @@ async def open_connection(settings: Settings, worker: str, stop: asyncio.Event) 
         yield bus
 
 
+class Readmission:
+    """Finds out whether a worker that cannot come back was revoked, or whether nobody checks tokens at the moment."""
+
+    def __init__(self, settings: Settings, worker: str, bus: Bus, stop: asyncio.Event) -> None:
+        self._settings = settings
+        self._worker = worker
+        self._bus = bus
+        self._stop = stop
+
+    async def watch(self) -> None:
+        """Look now and then, until canceled. Raises `TokenRefused` once the token is void."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not self._bus.is_connected and _is_refusal(self._bus.client.last_error):
+                async with open_connection(self._settings, self._worker, self._stop):
+                    log.info("worker.readmitted", worker=self._worker)
+
+
 async def _attempt(stack: AsyncExitStack, settings: Settings, worker: str, stop: asyncio.Event) -> Bus:
     """Try once, at most for a while, and not after `stop`: the client by itself would go on for ever."""
     async with asyncio.timeout(_ATTEMPT_SECONDS) as scope, asyncio.TaskGroup() as group:
@@ -76,10 +95,14 @@ def root_of(error: BaseException) -> BaseException:
     return error
 
 
+def _is_refusal(error: BaseException | None) -> bool:
+    return "authorization" in str(error).lower()
+
+
 def _tell(error: BaseException, took_seconds: float, settings: Settings, worker: str) -> int:
     """Log why there is no connection; return 1 for a refusal, else 0."""
     is_quick = took_seconds < _QUICK_SECONDS
-    if is_quick and "authorization" in str(error).lower():
+    if is_quick and _is_refusal(error):
         log.error("worker.token_refused", worker=worker)
         return 1
     hint = "" if is_quick else "; if the server is there, nobody checks worker tokens: is the scheduler running?"

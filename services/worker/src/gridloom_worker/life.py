@@ -19,6 +19,7 @@ from gridloom_kit.wire import Headers
 from gridloom_worker import rules
 from gridloom_worker.attempts import Attempts
 from gridloom_worker.catalogue import Catalogue
+from gridloom_worker.connecting import Readmission
 from gridloom_worker.handlers import Handlers
 from gridloom_worker.presence import Presence
 from gridloom_worker.runner import Runner, Why
@@ -43,6 +44,7 @@ class Parts:
     catalogue: Catalogue
     presence: Presence
     handlers: Handlers
+    readmission: Readmission
 
 
 class Life:
@@ -69,6 +71,7 @@ class Life:
                     parts.presence.say_hellos(),
                     parts.presence.beat_on(),
                     parts.catalogue.keep_looking(),
+                    parts.readmission.watch(),
                     *(self._pull(lane, stop_pulling) for lane in LANES),
                 )
             ]

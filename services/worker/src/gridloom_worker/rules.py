@@ -16,6 +16,8 @@ BEHIND_BYTES = 256 * 1024
 CHUNK_CHARACTERS = 10_000
 """A character takes at most six bytes on the wire, so a chunk stays below 64 KiB."""
 
+MOST_OFFERS = 500
+LONGEST_NAME = 200
 SPOOL_PATIENCE_SECONDS = 0.05
 
 _TOKEN = re.compile(r"glw_(w[a-z2-7]{12})_[A-Za-z0-9_-]+")
@@ -114,6 +116,16 @@ def _average(before: float, now: float) -> float:
     if not before:
         return now
     return before + _SPEED_WEIGHT * (now - before) if now else before
+
+
+def presentable(offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    """Return the offers that a hello may carry, each model once: one strange name must not cost all the others."""
+    named = {offer.model: offer for offer in offers if _is_name(offer.model) and _is_name(offer.family)}
+    return tuple(named.values())[:MOST_OFFERS]
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable()
 
 
 def same_offers(one: Iterable[Offer], other: Iterable[Offer]) -> bool:

@@ -14,7 +14,7 @@ from gridloom_kit.service import Service, check, task
 from gridloom_worker import metrics
 from gridloom_worker.attempts import Attempts
 from gridloom_worker.catalogue import Catalogue
-from gridloom_worker.connecting import open_connection
+from gridloom_worker.connecting import Readmission, open_connection
 from gridloom_worker.engines.engine import Engine
 from gridloom_worker.engines.llama_orders import LlamaOrders
 from gridloom_worker.engines.llamacpp import DEFAULT_MODEL, open_llamacpp, packaged_model
@@ -44,7 +44,8 @@ async def build(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -
         bus = await stack.enter_async_context(open_connection(settings, worker, stop))
         reports = Reports(worker, session, BusDesk(bus, worker), spool)
         await stack.enter_async_context(reports.group)
-        parts = assemble(settings, session, (bus, engine, spool), reports)
+        readmission = Readmission(settings, worker, bus, stop)
+        parts = assemble(settings, session, (bus, engine, spool), reports, readmission)
         grace_seconds = max(0.0, settings.stop_grace_seconds - LAST_REPORTS_SECONDS - 1.0)
         yield Service(
             "worker",
@@ -54,7 +55,9 @@ async def build(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -
         )
 
 
-def assemble(settings: Settings, session: str, opened: tuple[Bus, Engine, Spool], reports: Reports) -> Parts:
+def assemble(
+    settings: Settings, session: str, opened: tuple[Bus, Engine, Spool], reports: Reports, readmission: Readmission
+) -> Parts:
     """Put the parts of a worker together around what was opened."""
     bus, engine, spool = opened
     worker, slots = worker_of(settings.token), Slots(settings.slots)
@@ -65,7 +68,7 @@ def assemble(settings: Settings, session: str, opened: tuple[Bus, Engine, Spool]
     catalogue.on_change = presence.introduce
     attempts = Attempts(slots, runner, reports, catalogue)
     handlers = Handlers(worker, slots, attempts, catalogue, presence)
-    return Parts(worker, bus, slots, spool, runner, attempts, catalogue, presence, handlers)
+    return Parts(worker, bus, slots, spool, runner, attempts, catalogue, presence, handlers, readmission)
 
 
 def _open_http(settings: Settings) -> AbstractAsyncContextManager[Engine]:
