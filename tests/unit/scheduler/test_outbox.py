@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from gridloom_contract.events import JobReleased
+from gridloom_contract.work import WorkOrder
 from gridloom_kit.jetstream import Outgoing
-from gridloom_scheduler.outbox import Mark, Outbox
+from gridloom_scheduler.outbox import Mark, Outbox, order_message
+from gridloom_testing.builders import an_order
 from unit.scheduler.records import NOW
 
 
@@ -18,10 +20,14 @@ class Recorder:
         self.lost = lost
         self.sent: list[str] = []
         self.marks: list[Mark] = []
+        self.orders: list[tuple[str, bool]] = []
 
     async def publish_many(self, items: Sequence[Outgoing]) -> list[bool]:
         self.sent += [item.message_id for item in items]
         return [item.message_id not in self.lost for item in items]
+
+    def on_order(self, order: WorkOrder, stored: bool) -> None:
+        self.orders.append((order.job, stored))
 
     async def mark_published(self, marks: Iterable[Mark]) -> None:
         self.marks += list(marks)
@@ -34,7 +40,7 @@ def fact(job: str, seq: int) -> JobReleased:
 
 async def outcome(recorder: Recorder, *facts: JobReleased) -> None:
     """Post facts one by one and stop."""
-    outbox, stop = Outbox(recorder, recorder), asyncio.Event()
+    outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(outbox.run(stop))
         for one in facts:
@@ -64,3 +70,18 @@ async def test_nothing_after_a_gap_is_marked() -> None:
     await outcome(recorder, fact("a", 1), fact("a", 2), fact("a", 3))
 
     assert recorder.marks == [("a", 0, 1)]
+
+
+async def test_work_goes_before_the_facts_of_jobs_that_wait_and_one_jobs_facts_stay_in_order() -> None:
+    recorder = Recorder("b:1")
+    outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
+    order = an_order(job="b", attempt=1)
+
+    outbox.post_when_idle([fact("a", 1), fact("b", 1), fact("c", 1)])
+    outbox.post([fact("b", 2)], [order_message("work.normal.m.w.b", order)])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(outbox.run(stop))
+        stop.set()
+
+    assert recorder.sent == ["b:1", "b:2", "b:1", "a:1", "c:1"]
+    assert recorder.orders == [("b", False)]

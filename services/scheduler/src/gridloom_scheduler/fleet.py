@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from gridloom_contract.work import Holding, ModelSpeed, WorkerHeartbeat, WorkerHello
+from gridloom_contract.work import Holding, ModelSpeed, WorkerHeartbeat, WorkerHello, WorkOrder
 from gridloom_kit.clock import Clock
 from gridloom_scheduler.record import JobRecord, WorkerRecord
 from gridloom_scheduler.rules.routes import routes_of
@@ -28,13 +28,16 @@ class Terms:
 
 @dataclass
 class Flight:
-    """A job in hand of one worker. `sure_at` is when its claim was known to be stored; until then the slot is only
-    reserved. `seen_at` is when the worker last listed it.
+    """A job in hand of one worker.
+
+    `sure_at` is when its claim was known to be stored; until then the slot is only reserved. `seen_at` is when the
+    worker last listed it, or could have: when its order was stored. Before that it is None; `is_unsent` if that failed.
     """
 
     job: JobRecord
-    seen_at: float
+    seen_at: float | None = None
     sure_at: float | None = None
+    is_unsent: bool = False
 
 
 @dataclass
@@ -199,7 +202,15 @@ class Fleet:
         """Take a slot of the job's worker for a claim that is about to be stored."""
         seat = self._seat_of(job)
         if seat is not None:
-            seat.flights[job.id] = Flight(_slim(job), self._clock.monotonic())
+            seat.flights[job.id] = Flight(_slim(job))
+
+    def order_went(self, order: WorkOrder, stored: bool) -> None:
+        """Note that the order of a reserved slot is in its stream, or could not be put there."""
+        seat = self._seats.get(order.worker)
+        flight = seat.flights.get(order.job) if seat else None
+        if flight is not None and flight.job.attempt == order.attempt:
+            flight.is_unsent = not stored
+            flight.seen_at = flight.seen_at or self._clock.monotonic()
 
     def board(self, job: JobRecord) -> None:
         """Note that the job's worker has it in hand, as it is stored now. Nothing happens if it is not ours."""
@@ -208,7 +219,7 @@ class Fleet:
             return
         flight = seat.flights.get(job.id)
         if flight is None or flight.job.attempt != job.attempt:
-            flight = seat.flights[job.id] = Flight(_slim(job), self._clock.monotonic())
+            flight = seat.flights[job.id] = Flight(_slim(job), seen_at=self._clock.monotonic())
         flight.job = _slim(job)
         flight.sure_at = flight.sure_at or self._clock.monotonic()
 

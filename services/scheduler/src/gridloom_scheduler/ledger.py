@@ -57,7 +57,7 @@ class Ledger:
         for job in jobs:
             label = self._catalogue.label(job.model)
             metrics.jobs_submitted.labels(label, self._catalogue.kind_of(job.model)).inc()
-        self._outbox.post(fact for job in jobs for fact in job.events)
+        self._outbox.post_when_idle(fact for job in jobs for fact in job.events)
         self.follow_up(claims)
         claimed = {claim.before.id for claim in claims}
         routes = {job.route for job in jobs if job.id not in claimed}

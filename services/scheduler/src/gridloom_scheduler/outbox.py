@@ -1,5 +1,8 @@
 """The outbox: facts and orders go to JetStream in the order they were stored, without anybody waiting for it.
 
+Orders and the facts of jobs that are under way go before the facts of jobs that merely wait: a hundred thousand
+submissions must not keep a worker idle. The facts of one job stay in order all the same.
+
 A fact is part of the job's document before it comes here, so what is lost on the way (a crash, a wiped stream) is
 published again by the sweeper. That it arrived is noted late and in batches: one cheap write for most jobs.
 """
@@ -7,7 +10,8 @@ published again by the sweeper. That it arrived is noted late and in batches: on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from gridloom_contract.events import JobEvent
@@ -21,7 +25,7 @@ from gridloom_scheduler import metrics
 log = get_logger()
 
 _MARK_SECONDS = 0.3
-_MOST_AT_ONCE = 512
+_MOST_AT_ONCE = 256
 _MOST_BATCHES = 8
 Mark = tuple[str, int, int]
 
@@ -53,20 +57,30 @@ def order_message(subject: str, order: WorkOrder) -> Outgoing:
 
 
 class Outbox:
-    """Publishes what is posted, soon and in order."""
+    """Publishes what is posted, soon and in order. `on_order` hears of each order whether JetStream has it."""
 
-    def __init__(self, stream: Stream, marks: Marks) -> None:
+    def __init__(self, stream: Stream, marks: Marks, on_order: Callable[[WorkOrder, bool], None]) -> None:
         self.stream = stream
         self._store = marks
-        self._posted: list[Outgoing] = []
+        self._on_order = on_order
+        self._posted: deque[Outgoing] = deque()
+        self._waiting: dict[str, list[Outgoing]] = {}
         self._arrived: dict[str, set[int]] = {}
         self._something = asyncio.Event()
         self._places = asyncio.Semaphore(_MOST_BATCHES)
 
     def post(self, facts: Iterable[JobEvent], orders: Iterable[Outgoing] = ()) -> None:
         """Have facts, and orders after them, published soon."""
-        self._posted += [fact_message(fact) for fact in facts]
-        self._posted += orders
+        for fact in facts:
+            self._posted.extend(self._waiting.pop(fact.job, ()))
+            self._posted.append(fact_message(fact))
+        self._posted.extend(orders)
+        self._something.set()
+
+    def post_when_idle(self, facts: Iterable[JobEvent]) -> None:
+        """Have facts published once nothing else is to be."""
+        for fact in facts:
+            self._waiting.setdefault(fact.job, []).append(fact_message(fact))
         self._something.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -74,7 +88,7 @@ class Outbox:
         async with asyncio.TaskGroup() as tasks:
             marking = tasks.create_task(self._mark_often())
             stopping = tasks.create_task(self._wake_on(stop))
-            while not stop.is_set() or self._posted:
+            while not stop.is_set() or self._posted or self._waiting:
                 await self._something.wait()
                 self._something.clear()
                 await self._send_posted(tasks)
@@ -87,16 +101,22 @@ class Outbox:
         self._something.set()
 
     async def _send_posted(self, tasks: asyncio.TaskGroup) -> None:
-        while self._posted:
-            batch, self._posted = self._posted[:_MOST_AT_ONCE], self._posted[_MOST_AT_ONCE:]
+        while self._posted or self._waiting:
             await self._places.acquire()
-            tasks.create_task(self._send(batch))
+            tasks.create_task(self._send(self._next_batch()))
+
+    def _next_batch(self) -> list[Outgoing]:
+        batch = [self._posted.popleft() for _ in range(min(len(self._posted), _MOST_AT_ONCE))]
+        while not self._posted and self._waiting and len(batch) < _MOST_AT_ONCE:
+            batch += self._waiting.pop(next(iter(self._waiting)))
+        return batch
 
     async def _send(self, batch: list[Outgoing]) -> None:
         try:
             for item, stored in zip(batch, await self.stream.publish_many(batch), strict=True):
                 if isinstance(item.message, WorkOrder):
                     metrics.orders_unsent.inc(0 if stored else 1)
+                    self._on_order(item.message, stored)
                 elif stored:
                     self._note(item)
         finally:

@@ -111,7 +111,7 @@ class Core:
         self.census = Census(stores.workers, self.chance.clock)
         self.fleet = Fleet(self.chance.clock, terms)
         self.doorbell = Doorbell(self.fleet)
-        self.outbox = Outbox(bus, stores.jobs)
+        self.outbox = Outbox(bus, stores.jobs, self.fleet.order_went)
         self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
         self.claims = Claims(self.fleet, self.census, self.chance, self.doorbell.waiting)
         self.pace = Pace(stores.queue, self.chance, self.doorbell.may_wait_on)

@@ -88,6 +88,10 @@ class Vigil:
         return [change for change, is_stored in zip(changes, stored, strict=True) if is_stored]
 
     def _loss_of(self, seat: Seat, flight: Flight) -> Loss:
+        if flight.is_unsent:
+            return Loss.UNDELIVERED
+        if flight.seen_at is None:
+            return Loss.NONE
         job, lease = flight.job, flight.job.lease
         missing = seat.last_heard - max(flight.seen_at, seat.greeted_at)
         same_session = lease is not None and lease.session == seat.session
