@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from gridloom_contract.streams import STREAMS
+from gridloom_kit.clock import SystemClock
 from gridloom_kit.run import live
 from gridloom_kit.streams import ensure_streams
 from gridloom_quota.service import build
@@ -21,12 +24,25 @@ SettingsFor = Callable[..., Settings]
 StartQuota = Callable[..., Awaitable["Replica"]]
 
 
+class ShiftedClock(SystemClock):
+    """The clock of this machine, put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the time of day, put forward."""
+        return super().now() + self.ahead
+
+
 class Replica:
     """One quota service: `stop` ends it in order, `kill` at once."""
 
     def __init__(self, settings: Settings) -> None:
+        self.clock = ShiftedClock()
         self._stop = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(live(build, settings, "quota", self._stop))
+        made = live(partial(build, clock=self.clock), settings, "quota", self._stop)
+        self._task = asyncio.get_running_loop().create_task(made)
 
     async def stop(self) -> None:
         """End it as SIGTERM does."""

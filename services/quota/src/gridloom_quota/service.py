@@ -14,7 +14,7 @@ from gridloom_contract import registry
 from gridloom_contract.events import JobAssigned, JobFinished, JobRequeued
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
-from gridloom_kit.clock import SystemClock
+from gridloom_kit.clock import Clock, SystemClock
 from gridloom_kit.mongo import Database, ensure_indexes, open_database
 from gridloom_kit.service import Answer, Consume, Service, Tick, answer, check, tick
 from gridloom_quota.audit import Audit
@@ -34,16 +34,18 @@ NAME = registry.QUOTA
 _FACTS = tuple(registry.FACTS[fact] for fact in (JobAssigned, JobRequeued, JobFinished))
 _FACTS_AT_ONCE = 512
 _PING_SECONDS = 2.0
+_CLOCK = SystemClock()
 
 
 @asynccontextmanager
-async def build(settings: Settings) -> AsyncIterator[Service]:
+async def build(settings: Settings, clock: Clock = _CLOCK) -> AsyncIterator[Service]:
     """Connect, make sure that indexes are there, and yield the service; on leaving, close in reverse."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings.mongo_url, settings.mongo_database))
         await ensure_indexes(database, INDEXES)
         bus = await stack.enter_async_context(open_bus(settings, NAME))
-        parts = await _parts_of(stack, settings, database, bus)
+        connected = Connected(database, bus, clock)
+        parts = await _parts_of(stack, settings, connected)
         yield Service(
             NAME,
             bus=bus,
@@ -52,6 +54,15 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
             ticks=_ticks(parts, settings),
             checks=(check("mongo", partial(_ping, database)),),
         )
+
+
+@dataclass(frozen=True)
+class Connected:
+    """What the service stands on."""
+
+    database: Database
+    bus: Bus
+    clock: Clock
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,8 @@ class Parts:
     plan_tender: PlanTender
 
 
-async def _parts_of(stack: AsyncExitStack, settings: Settings, database: Database, bus: Bus) -> Parts:
-    clock = SystemClock()
+async def _parts_of(stack: AsyncExitStack, settings: Settings, connected: Connected) -> Parts:
+    database, bus, clock = connected.database, connected.bus, connected.clock
     accounts, plans = AccountStore(database), PlanStore(database)
     books = Books(accounts, plans, clock, terms_of(settings))
     desk = await stack.enter_async_context(GroupCommit(books.commit, max_items=_FACTS_AT_ONCE))
