@@ -12,6 +12,9 @@ from gridloom_local.servers import LOOPBACK, free_port
 from gridloom_testing.clients import ApiClient
 from gridloom_testing.grid import Grid
 
+SLOW = "[[tokens=60]] [[rate=40]]"
+"""A prompt whose answer takes a second and a half, word by word."""
+
 
 @pytest.fixture
 async def client(grid: Grid) -> AsyncIterator[ApiClient]:

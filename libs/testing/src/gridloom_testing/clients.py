@@ -92,16 +92,21 @@ class ApiClient:
                     return document
 
     async def until(self, job: str, *statuses: str, within_seconds: float = 30.0) -> dict[str, Any]:
-        """Poll, as documented, until the job has one of these statuses, and return its document. Raises TimeoutError."""
+        """Poll until the job has one of these statuses and return its document. Raises TimeoutError."""
         async with asyncio.timeout(within_seconds):
-            while (document := await self.job(job))["status"] not in statuses:
+            while True:
+                document = await self.job(job)
+                if document["status"] in statuses:
+                    return document
                 await asyncio.sleep(_POLL_SECONDS)
-        return document
 
     async def reached(self, job: str, event: str, times: int = 1, within_seconds: float = 30.0) -> None:
         """Return once this event has happened to the job so many times. Raises TimeoutError."""
         async with asyncio.timeout(within_seconds):
-            while [each["type"] for each in await self.timeline(job)].count(event) < times:
+            while True:
+                told = [each["type"] for each in await self.timeline(job)]
+                if told.count(event) >= times:
+                    return
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def stream(self, job: str, last_event_id: str = "") -> AsyncIterator[Event]:
