@@ -146,10 +146,16 @@ async def launch(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Launc
     """Starts workers as child processes and returns at once; what is left of them is killed after the test."""
     children: list[ChildWorker] = []
 
-    async def start(worker: str | None = None, *options: str, token: str = "", nats: str = "") -> ChildWorker:
+    async def start(
+        worker: str | None = None, *options: str, token: str = "", nats: str = "", crash_at: str = ""
+    ) -> ChildWorker:
         worker = worker or a_worker_id()
         arguments = ["--token", token or a_worker_token(worker), "--nats", nats or nats_server.url]
-        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+        environment = {"GRIDLOOM_CRASH_AT": crash_at} | {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+        }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gridloom_worker", *arguments, "--engine", "synthetic", *options),
             env=environment,

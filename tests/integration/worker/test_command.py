@@ -60,6 +60,7 @@ async def test_neither_prompts_nor_answers_are_logged_and_the_work_is_measured(
     await scheduler.heartbeats.until(lambda beat: beat.worker == worker.id)
     order = await scheduler.give(worker.order("xyzzy [[tokens=20]] [[rate=1000]]"))
     result = await scheduler.results.until(lambda each: each.job == order.job)
+    await scheduler.heartbeats.next(lambda beat: not beat.holding)
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as page:
         metrics = await page.text()
     worker.terminate()

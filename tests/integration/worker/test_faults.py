@@ -105,6 +105,38 @@ async def test_a_worker_that_was_killed_sends_its_spool_at_the_next_start(
     assert again.process.returncode is None
 
 
+@pytest.mark.parametrize("step", ["order_taken", "answered"])
+async def test_a_worker_that_crashes_before_its_result_is_safe_does_not_claim_the_job_again(
+    launch: Launch, scheduler: ScriptedScheduler, step: str
+) -> None:
+    worker = await launch(crash_at=f"worker.{step}")
+    await scheduler.heartbeats.until(lambda beat: beat.worker == worker.id)
+    order = await scheduler.give(worker.order("[[first=0.1]]"))
+    assert (await worker.ended())[0] == 137
+    await launch(worker.id)
+    beat = await scheduler.heartbeats.next(lambda beat: beat.worker == worker.id)
+    assert beat.holding == ()
+    again = await scheduler.give(worker.order(job=order.job, attempt=2), lane="high")
+    assert (await scheduler.results.until(of(again))).fault is None
+    assert {result.attempt for result in scheduler.results} == {2}
+
+
+@pytest.mark.parametrize("step", ["spooled", "confirmed"])
+async def test_a_worker_that_crashes_after_its_result_is_safe_reports_it_in_its_next_life(
+    launch: Launch, scheduler: ScriptedScheduler, step: str
+) -> None:
+    worker = await launch(crash_at=f"worker.{step}")
+    await scheduler.heartbeats.until(lambda beat: beat.worker == worker.id)
+    order = await scheduler.give(worker.order("[[first=0.1]]"))
+    assert (await worker.ended())[0] == 137
+    before = len(scheduler.results)
+    again = await launch(worker.id)
+    await scheduler.results.until(lambda _: len(scheduler.results) > before)
+    assert {result.job for result in scheduler.results} == {order.job}
+    await scheduler.heartbeats.next(lambda beat: beat.worker == worker.id and not beat.holding)
+    assert again.process.returncode is None
+
+
 async def test_draining_hands_back_what_waits_and_finishes_what_runs(
     employ: Employ, scheduler: ScriptedScheduler
 ) -> None:

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from gridloom_contract.fault import Fault
 from gridloom_contract.work import ResultReport, WorkOrder
+from gridloom_kit import crash
 from gridloom_kit.log import bind, get_logger
 from gridloom_worker.catalogue import Catalogue
 from gridloom_worker.reports import Reports
@@ -91,7 +92,9 @@ class Attempts:
         key = key_of(order)
         bind(job=order.job, attempt=order.attempt)
         try:
+            crash.point("worker.order_taken")
             result, start = await self._runner.run(order)
+            crash.point("worker.answered")
             self._slots.end(key)
             self._engine_is_free()
             if result is not None:

@@ -12,6 +12,7 @@ import click
 import uvloop
 from msgspec.structs import FieldInfo, fields
 
+from gridloom_kit.crash import arm
 from gridloom_kit.log import configure, get_logger
 from gridloom_kit.run import live, version_of
 from gridloom_kit.settings import SettingsError, environment_name, load
@@ -121,6 +122,7 @@ def _settings(environ: dict[str, str]) -> Settings:
         settings = load(Settings, _NAME, environ)
         worker_of(settings.token)
         configure(_NAME, settings.log_level)
+        arm(environ.get("GRIDLOOM_CRASH_AT"))
     except (SettingsError, ValueError) as error:
         click.echo(f"gridloom-worker: {_as_options(str(error))}\nTry 'gridloom-worker --help'.", err=True)
         sys.exit(2)

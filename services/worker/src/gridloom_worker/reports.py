@@ -11,6 +11,7 @@ import msgspec
 from gridloom_contract import registry, subjects
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.work import ReportReceipt, ResultReport, StartReport, Verdict, WorkOrder, WorkReport
+from gridloom_kit import crash
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus
 from gridloom_kit.log import get_logger
@@ -84,7 +85,9 @@ class _Keeping:
                 await self.confirmed.wait()
         except TimeoutError:
             await self._spool.put(self._key, self._content)
+            crash.point("worker.spooled")
             await self.confirmed.wait()
+            crash.point("worker.confirmed")
             await self._spool.drop(self._key)
 
 
