@@ -1,0 +1,206 @@
+"""What a worker tries that has a valid token and bad intentions, on the wire, while an honest one has a job."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.errors import NotFoundError
+
+from e2e.conftest import SLOW
+from e2e.strangers import a_stranger
+from gridloom_contract import subjects
+from gridloom_contract.base import encode
+from gridloom_contract.permissions import service_inbox, worker_inbox
+from gridloom_contract.streams import EVENTS, SHARD_BUCKET, STREAMS, TOKENS, WORK_STREAMS
+from gridloom_contract.work import TokenChunk, Verdict
+from gridloom_domain import ids
+from gridloom_testing.admission import worker_of
+from gridloom_testing.builders import a_job_id, a_result, a_worker_hello, an_offer
+from gridloom_testing.clients import ApiClient, Probe, hostile_worker, open_probe
+from gridloom_testing.grid import Grid
+from integration.gateway.reading import reading
+
+LANE, MODEL = "normal", "synthetic"
+STREAM = WORK_STREAMS[LANE]
+
+
+@dataclass(frozen=True)
+class Victim:
+    """An honest worker and a job it has in hand."""
+
+    worker: str
+    job: str
+
+
+@pytest.fixture
+async def victim(client: ApiClient) -> Victim:
+    name = await client.submit(prompt=SLOW)
+    await client.reached(name, "started")
+    started = (await client.timeline(name))[-1]
+    return Victim(started["worker"], ids.from_uuid(name))
+
+
+@pytest.fixture
+def token(grid: Grid) -> str:
+    """The token of the worker that means ill."""
+    return grid.enrol()
+
+
+@pytest.fixture
+async def thief(grid: Grid, token: str) -> AsyncIterator[Probe]:
+    """Its connection."""
+    async with hostile_worker(grid.nats, token) as probe:
+        yield probe
+
+
+async def unharmed(client: ApiClient, victim: Victim) -> None:
+    """Assert that the victim ends its job at the first attempt, with every word."""
+    document = await client.ended(ids.as_uuid(victim.job))
+    assert (document["status"], document["attempts"], len(document["output"].split())) == ("completed", 1, 60)
+
+
+async def test_it_cannot_pull_another_workers_orders(client: ApiClient, thief: Probe, victim: Victim) -> None:
+    for stream in WORK_STREAMS.values():
+        assert not await thief.may_publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{victim.worker}", b'{"batch":9}')
+        for verb in ("CREATE", "DURABLE.CREATE", "INFO", "DELETE", "PAUSE"):
+            assert not await thief.may_publish(f"$JS.API.CONSUMER.{verb}.{stream}.{victim.worker}")
+        assert not await thief.may_publish(f"$JS.API.STREAM.MSG.GET.{stream}", b'{"seq":1}')
+    assert not await thief.may_subscribe("work.>")
+    assert not await thief.may_subscribe(subjects.work(LANE, MODEL, victim.worker, victim.job))
+    await unharmed(client, victim)
+
+
+async def test_it_cannot_acknowledge_another_workers_orders(client: ApiClient, thief: Probe, victim: Victim) -> None:
+    for stream in WORK_STREAMS.values():
+        for word in (b"+ACK", b"+TERM", b"-NAK", b"+NXT"):
+            assert not await thief.may_publish(f"$JS.ACK.{stream}.{victim.worker}.1.1.1.0.0", word)
+        assert not await thief.may_publish(f"$JS.API.STREAM.PURGE.{stream}")
+    await unharmed(client, victim)
+
+
+async def test_it_cannot_read_what_others_are_asked_or_answer(client: ApiClient, thief: Probe, victim: Victim) -> None:
+    for subject in (
+        subjects.live(victim.job),
+        subjects.tokens(victim.worker, victim.job),
+        "tok.*.*",
+        subjects.events_of_job(victim.job),
+        subjects.control(victim.worker),
+        subjects.stop("*"),
+        f"{worker_inbox(victim.worker)}.>",
+        *(f"{service_inbox(service)}.>" for service in ("gateway", "scheduler", "callout")),
+        "_INBOX.>",
+        "$JS.EVENT.>",
+        "$SYS.>",
+        "$SYS.REQ.USER.AUTH",
+        "_R_.>",
+        ">",
+    ):
+        assert not await thief.may_subscribe(subject), subject
+    for stream in (TOKENS, EVENTS, f"KV_{SHARD_BUCKET}"):
+        assert not await thief.may_publish(f"$JS.API.DIRECT.GET.{stream}", b'{"seq":1}')
+        assert not await thief.may_publish(f"$JS.API.STREAM.MSG.GET.{stream}", b'{"seq":1}')
+    assert not await thief.may_publish(f"$JS.API.DIRECT.GET.{TOKENS}.{subjects.tokens(victim.worker, victim.job)}")
+    await unharmed(client, victim)
+
+
+async def test_it_cannot_answer_for_another_worker_or_for_a_service(
+    client: ApiClient, thief: Probe, victim: Victim
+) -> None:
+    for subject in (
+        subjects.worker_report(victim.worker),
+        subjects.worker_hello(victim.worker),
+        subjects.worker_heartbeat(victim.worker),
+        subjects.tokens(victim.worker, victim.job),
+        subjects.live(victim.job),
+        subjects.event("finished", victim.job),
+        subjects.stop(victim.worker),
+        subjects.control(victim.worker),
+        subjects.work(LANE, MODEL, victim.worker, victim.job),
+        subjects.JOBS_SUBMIT,
+        subjects.JOB_GET,
+        subjects.JOB_CANCEL,
+        subjects.WORKER_ENROL,
+        subjects.SCHEDULER_WAKE,
+        f"$KV.{SHARD_BUCKET}.0",
+        f"{worker_inbox(victim.worker)}.x",
+        f"{service_inbox('gateway')}.x",
+        *(f"$JS.API.STREAM.DELETE.{stream.name}" for stream in STREAMS),
+    ):
+        assert not await thief.may_publish(subject), subject
+    await unharmed(client, victim)
+
+
+async def test_words_it_puts_into_anothers_job_never_reach_a_reader(
+    client: ApiClient, thief: Probe, token: str, victim: Victim
+) -> None:
+    name = ids.as_uuid(victim.job)
+    mine = subjects.tokens(worker_of(token), victim.job)
+    async with reading(client, name) as reader:
+        for offset in (0, len(reader.text)):
+            for attempt in (0, 1, 2, 9):
+                lie = TokenChunk(job=victim.job, attempt=attempt, offset=offset, text="LIES")
+                assert await thief.may_publish(mine, encode(lie))
+        while len(reader.text.split()) < 20:
+            await reader.next()
+        async with reading(client, name) as late:
+            texts = [(await reader.until_done())["output"], (await late.until_done())["output"]]
+
+    assert [reader.text, late.text] == texts
+    assert "LIES" not in texts[0]
+    assert reader.resets == late.resets == 0
+
+
+async def test_forged_stale_and_repeated_results_change_nothing(grid: Grid, client: ApiClient) -> None:
+    async with a_stranger(grid, "coveted") as holder, a_stranger(grid, "elsewhere") as thief:
+        name = await client.submit("coveted")
+        order = await holder.next_order()
+        await holder.start(order)
+        before = await client.job(name)
+
+        stolen = [await thief.report(results=(a_result(order, output="stolen"),)), await thief.start(order)]
+        forged = [
+            await holder.report(results=(a_result(order, output="forged", **lie),))
+            for lie in ({"token": "0" * 32}, {"attempt": 2}, {"attempt": 0})
+        ]
+        assert await client.job(name) == before
+        await holder.end(order, output="honest")
+        ended = await client.job(name)
+        repeated = await holder.report(results=(a_result(order, output="again"),))
+        await thief.report(results=(a_result(order, output="late"),))
+
+        assert verdicts_of(*stolen, *forged) == [Verdict.STALE] * 5
+        assert verdicts_of(repeated) == [Verdict.RECORDED]
+        assert (ended["status"], ended["output"]) == ("completed", "honest")
+        assert await client.job(name) == ended
+        assert [event["type"] for event in await client.timeline(name)].count("finished") == 1
+
+
+def verdicts_of(*receipts: Any) -> list[Verdict]:
+    return [verdict for receipt in receipts for verdict in (*receipt.started, *receipt.results)]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the reply subject of a pull or a hello is the worker's choice; nobody checks it"
+)
+async def test_it_cannot_have_the_server_or_the_scheduler_speak_for_it(grid: Grid, thief: Probe, token: str) -> None:
+    me, low, fact = worker_of(token), WORK_STREAMS["low"], subjects.event("finished", a_job_id())
+    hello = subjects.worker_hello(me), encode(a_worker_hello(worker=me, offers=(an_offer(model="bait"),)))
+    pull = f"$JS.API.CONSUMER.MSG.NEXT.{low}.{me}", b'{"no_wait":true}'
+    async with open_probe(grid.nats, **grid.nats.login_of("admin")) as admin:
+        streams = admin.client.jetstream()
+        await thief.client.request(*hello, timeout=5)
+        born = (await streams.stream_info(low)).created
+
+        for (subject, body), elsewhere in ((hello, fact), (pull, f"$JS.API.STREAM.DELETE.{low}")):
+            await thief.client.publish(subject, body, reply=elsewhere)
+            with suppress(NatsTimeoutError):  # by then the one before has been answered, wherever to
+                await thief.client.request(subject, body, timeout=2)
+
+        with pytest.raises(NotFoundError):
+            await streams.get_last_msg(EVENTS, fact)
+        assert (await streams.stream_info(low)).created == born
