@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from gridloom_contract.registry import GATEWAY, SCHEDULER, WEBHOOK
+from gridloom_kit.mongo import Database
 from gridloom_kit.run import live
+from gridloom_testing.holding import Holder
 from gridloom_testing.plugin import OpenBus, UrlOf
 from gridloom_testing.servers import NatsServer
 from gridloom_webhook.service import build
@@ -23,21 +27,25 @@ StartWebhook = Callable[..., Awaitable["Replica"]]
 
 
 class Replica:
-    """One webhook service: `stop` ends it in order, `kill` at once."""
+    """One webhook service. Use it with `async with running(…)`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._stop = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(live(build, settings, WEBHOOK, self._stop))
+    def __init__(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
+        self._task = task
+        self._stop = stop
 
     async def stop(self) -> None:
         """End it as SIGTERM does."""
         self._stop.set()
-        await self._task
+        await asyncio.wait([self._task])
 
-    async def kill(self) -> None:
-        """End it without any of its last steps."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Replica]:
+    """Run a webhook service; on leaving, it is stopped in order."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        yield Replica(tasks.create_task(live(build, settings, WEBHOOK, stop)), stop)
+        stop.set()
 
 
 @pytest.fixture
@@ -57,7 +65,7 @@ def webhook_settings(nats_server: NatsServer, mongo_url_of: UrlOf, database_name
             "connect_seconds": 1.0,
             "total_seconds": 1.0,
             "progress_total_seconds": 0.5,
-            "lease_seconds": 7.0,
+            "lease_seconds": 3.0,
             "sweep_seconds": 0.3,
             "breaker_seconds": 0.1,
             "breaker_most_seconds": 0.2,
@@ -88,17 +96,14 @@ async def gateway(scheduler: ScriptedScheduler, bus_for: OpenBus) -> ScriptedGat
 @pytest.fixture
 async def start_webhook(webhook_settings: SettingsFor, gateway: ScriptedGateway) -> AsyncIterator[StartWebhook]:
     """Starts one more replica and returns once a replica answers."""
-    replicas: list[Replica] = []
+    async with Holder() as holder:
 
-    async def start(**changes: Any) -> Replica:
-        replica = Replica(webhook_settings(**changes))
-        replicas.append(replica)
-        await gateway.until_answered()
-        return replica
+        async def start(**changes: Any) -> Replica:
+            replica = await holder.open(running(webhook_settings(**changes)))
+            await gateway.until_answered()
+            return replica
 
-    yield start
-    for replica in replicas:
-        await replica.kill()
+        yield start
 
 
 @pytest.fixture
@@ -112,3 +117,26 @@ async def receiver() -> AsyncIterator[Receiver]:
     """A receiver that takes everything, unless a test gives it other behaviours."""
     async with listening() as listening_receiver:
         yield listening_receiver
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that surrounds the service."""
+
+    scheduler: ScriptedScheduler
+    gateway: ScriptedGateway
+    receiver: Receiver
+    database: Database
+    start_webhook: StartWebhook
+
+
+@pytest.fixture
+async def scene(
+    scheduler: ScriptedScheduler,
+    gateway: ScriptedGateway,
+    receiver: Receiver,
+    database: Database,
+    start_webhook: StartWebhook,
+) -> Scene:
+    """A scene on which nothing has started yet."""
+    return Scene(scheduler, gateway, receiver, database, start_webhook)

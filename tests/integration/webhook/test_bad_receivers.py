@@ -6,7 +6,7 @@ import pytest
 
 from gridloom_contract.webhooks import DeliveryState
 from gridloom_kit.mongo import Database
-from integration.webhook.conftest import Replica, StartWebhook
+from integration.webhook.conftest import Replica, Scene, StartWebhook
 from integration.webhook.receivers import (
     Behaviour,
     Receiver,
@@ -41,33 +41,20 @@ ENDED = (DeliveryState.DELIVERED, DeliveryState.DEAD)
     ],
     ids=["silent", "endless_continue", "reset", "endless_headers", "nonsense", "404", "500"],
 )
-async def test_a_receiver_that_fails_is_tried_again(
-    start_webhook: StartWebhook,
-    scheduler: ScriptedScheduler,
-    gateway: ScriptedGateway,
-    receiver: Receiver,
-    behaviour: Behaviour,
-    result: str,
-) -> None:
-    await start_webhook(total_seconds=0.5)
-    receiver.behaviours = [behaviour, ok]
-    job = await scheduler.run_job(receiver.url)
-    delivery = await gateway.delivery(job, *ENDED)
+async def test_a_receiver_that_fails_is_tried_again(scene: Scene, behaviour: Behaviour, result: str) -> None:
+    await scene.start_webhook(total_seconds=0.5)
+    scene.receiver.behaviours = [behaviour, ok]
+    job = await scene.scheduler.run_job(scene.receiver.url)
+    delivery = await scene.gateway.delivery(job, *ENDED)
     assert [attempt.result for attempt in delivery.attempts] == [result, "2xx"]
     assert delivery.attempts[0].error
 
 
 @pytest.mark.parametrize("behaviour", [endless_body, dripping_body, gzip_bomb, after(0.1)])
-async def test_a_2xx_counts_whatever_follows_it(
-    start_webhook: StartWebhook,
-    scheduler: ScriptedScheduler,
-    gateway: ScriptedGateway,
-    receiver: Receiver,
-    behaviour: Behaviour,
-) -> None:
-    await start_webhook(total_seconds=0.5)
-    receiver.behaviours = [behaviour]
-    delivery = await gateway.delivery(await scheduler.run_job(receiver.url), *ENDED)
+async def test_a_2xx_counts_whatever_follows_it(scene: Scene, behaviour: Behaviour) -> None:
+    await scene.start_webhook(total_seconds=0.5)
+    scene.receiver.behaviours = [behaviour]
+    delivery = await scene.gateway.delivery(await scene.scheduler.run_job(scene.receiver.url), *ENDED)
     assert [attempt.result for attempt in delivery.attempts] == ["2xx"]
     assert len(delivery.attempts[0].response or "") <= 1024
 

@@ -63,7 +63,7 @@ class Courier:
         self._clock = clock
 
     async def deliver(self, delivery: Delivery) -> Trip:
-        """Send a delivery and record what became of it. Raises `StoreError` if that could not be recorded."""
+        """Send a delivery and record what became of it. Raises `DatabaseError` if that could not be recorded."""
         trouble = await self._books.troubles.submit(delivery.endpoint)
         if trouble and trouble.disabled_at:
             await finish(self._leave(delivery, trouble.why or "disabled"))

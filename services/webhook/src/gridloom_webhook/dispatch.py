@@ -16,12 +16,11 @@ from typing import Protocol
 from gridloom_kit.clock import Clock
 from gridloom_kit.crash import point
 from gridloom_kit.log import get_logger
+from gridloom_kit.mongo import DatabaseError
 from gridloom_webhook import metrics
 from gridloom_webhook.courier import Trip
 from gridloom_webhook.lanes import Board, Slot
-from gridloom_webhook.record import Delivery
-from gridloom_webhook.store.deliveries import Claim
-from gridloom_webhook.store.errors import StoreError
+from gridloom_webhook.record import Claim, Delivery
 
 log = get_logger()
 
@@ -117,7 +116,7 @@ class Dispatcher:
     async def _first_look(self) -> None:
         try:
             await self.sweep()
-        except StoreError as error:
+        except DatabaseError as error:
             log.warning("dispatch.first_look_failed", err=str(error))
 
     async def _sleep(self) -> None:
@@ -135,7 +134,7 @@ class Dispatcher:
         lane = slots[0].lane.key
         try:
             found = self._from_stock(lane, len(slots)) or await self._claim(lane, len(slots))
-        except StoreError as error:
+        except DatabaseError as error:
             log.warning("dispatch.claim_failed", err=str(error))
             found = []
             self.look(lane, self._clock.now() + timedelta(seconds=_AFTER_ERROR_SECONDS))
@@ -162,7 +161,7 @@ class Dispatcher:
         trip = Trip(again_at=delivery.next_at)
         try:
             trip = await self._carrier.deliver(delivery)
-        except StoreError as error:
+        except DatabaseError as error:
             log.warning("dispatch.not_recorded", delivery=delivery.id, err=str(error))
         except Exception:
             log.exception("dispatch.failed", delivery=delivery.id)

@@ -21,8 +21,7 @@ from gridloom_webhook import metrics
 from gridloom_webhook.dispatch import Dispatcher
 from gridloom_webhook.freezing import Freezer
 from gridloom_webhook.progress import Note, Progress
-from gridloom_webhook.record import COMPLETED, START, Delivery, Subscription
-from gridloom_webhook.store.subscriptions import Closing
+from gridloom_webhook.record import COMPLETED, START, Closing, Delivery, Subscription
 
 log = get_logger()
 Fact = JobAccepted | JobStarted | JobRetried | JobFinished

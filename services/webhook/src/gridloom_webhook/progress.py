@@ -20,7 +20,6 @@ from gridloom_webhook.post import Post
 from gridloom_webhook.record import Delivery, Subscription, event_id, lane_of
 from gridloom_webhook.rules import Answer, progress_pause
 from gridloom_webhook.sender import Patience
-from gridloom_webhook.store.errors import StoreError
 
 log = get_logger()
 
@@ -110,7 +109,7 @@ class Progress:
             answer = await self._send(note)
             if answer:
                 self._board.learn(slot, answer, self._clock.now())
-        except (FaultError, StoreError) as error:
+        except (FaultError, DatabaseError) as error:
             log.info("progress.left_out", job=subscription.job, err=str(error))
         except Exception:
             log.exception("progress.failed", job=subscription.job)

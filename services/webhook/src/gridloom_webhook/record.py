@@ -93,6 +93,31 @@ class Outcome:
     next_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What was won of a lane, and when the first of the others is due (None: there are no others)."""
+
+    won: tuple[Delivery, ...]
+    next_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Closing:
+    """The last event of a job (so far) is frozen: fact `seq`, at `at`."""
+
+    job: str
+    seq: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class SealedSecret:
+    """One secret. The newest has no `until`; the others sign until then."""
+
+    sealed: str
+    until: datetime | None = None
+
+
 def event_id(job: str, seq: int) -> str:
     """Return the id of an event, which is its `webhook-id`: the same on every attempt and replay."""
     return f"evt_{job}_{seq}"

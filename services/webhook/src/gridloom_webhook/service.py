@@ -43,7 +43,7 @@ NAME = registry.WEBHOOK
 _FACTS = (JobAccepted, JobStarted, JobRetried, JobFinished)
 _RENDER_SECONDS = 10.0
 _GAUGE_SECONDS = 5.0
-_MARGIN_SECONDS = 5.0
+_MARGIN_SECONDS = 1.0
 """What a lease must last beyond an attempt: the time to record how it ended."""
 
 

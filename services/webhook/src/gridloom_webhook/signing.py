@@ -9,7 +9,7 @@ from typing import Protocol
 from gridloom_kit.clock import Clock
 from gridloom_kit.seal import Seal
 from gridloom_webhook import sign
-from gridloom_webhook.store.secrets import SealedSecret
+from gridloom_webhook.record import SealedSecret
 
 _BOTH_SIGN = timedelta(days=1)
 _REMEMBERED_SECONDS = 5.0

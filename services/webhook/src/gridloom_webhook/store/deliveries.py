@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from pymongo.errors import BulkWriteError
 
 from gridloom_contract.webhooks import Attempt, DeliveryState
 from gridloom_kit.mongo import FORGETTABLE, Database, Document
-from gridloom_webhook.record import Delivery, Outcome
+from gridloom_webhook.record import Claim, Delivery, Outcome
 from gridloom_webhook.store.documents import delivery_document, delivery_of
 from gridloom_webhook.store.indexes import DELIVERIES, PENDING
 
@@ -22,14 +22,6 @@ _KEPT_ATTEMPTS = 30
 _UNLEASED = {"lease": {"$exists": False}}
 _NO_ATTEMPTS = {"attempts": 0}
 _DUE_AT = {"next_at": 1}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What was won of a lane, and when the first of the others is due (None: there are no others)."""
-
-    won: tuple[Delivery, ...]
-    next_at: datetime | None
 
 
 class DeliveryStore:

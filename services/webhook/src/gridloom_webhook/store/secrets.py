@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-
 from pymongo import ReturnDocument
 
 from gridloom_kit.mongo import Database, Document
+from gridloom_webhook.record import SealedSecret
 from gridloom_webhook.store.indexes import SECRETS
-
-
-@dataclass(frozen=True)
-class SealedSecret:
-    """One secret. The newest has no `until`; the others sign until then."""
-
-    sealed: str
-    until: datetime | None = None
 
 
 class SecretStore:

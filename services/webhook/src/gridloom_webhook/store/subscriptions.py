@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pymongo import UpdateOne
 
 from gridloom_kit.mongo import Database, Document
-from gridloom_webhook.record import Subscription
+from gridloom_webhook.record import Closing, Subscription
 from gridloom_webhook.rules import PROGRESS_SECONDS
 from gridloom_webhook.store.documents import subscription_document, subscription_of
 from gridloom_webhook.store.indexes import SUBSCRIPTIONS
-
-
-@dataclass(frozen=True)
-class Closing:
-    """The last event of a job (so far) is frozen: fact `seq`, at `at`."""
-
-    job: str
-    seq: int
-    at: datetime
 
 
 class SubscriptionStore:
