@@ -87,7 +87,7 @@ def timeline(job: str, as_json: bool) -> None:
 @click.argument("job")
 def cancel(job: str) -> None:
     """Cancel a job."""
-    document = ask(lambda client: client.call("DELETE", f"/api/v1/jobs/{job}"))
+    document = ask(lambda client: client.call("POST", f"/api/v1/jobs/{job}/cancel"))
     click.echo(f"job {job} is {document['status']}")
 
 
