@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from gridloom_contract.registry import GATEWAY, QUOTA, SCHEDULER, USAGE
 from gridloom_kit.run import live
+from gridloom_testing.holding import Holder
 from gridloom_testing.plugin import OpenBus, UrlOf
 from gridloom_testing.servers import NatsServer
 from gridloom_usage.service import build
@@ -21,21 +23,25 @@ StartUsage = Callable[..., Awaitable["Replica"]]
 
 
 class Replica:
-    """One usage service: `stop` ends it in order, `kill` at once."""
+    """One usage service. Use it with `async with running(…)`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._stop = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(live(build, settings, USAGE, self._stop))
+    def __init__(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
+        self._task = task
+        self._stop = stop
 
     async def stop(self) -> None:
         """End it as SIGTERM does."""
         self._stop.set()
-        await self._task
+        await asyncio.wait([self._task])
 
-    async def kill(self) -> None:
-        """End it without any of its last steps."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Replica]:
+    """Run a usage service; on leaving, it is stopped in order."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        yield Replica(tasks.create_task(live(build, settings, USAGE, stop)), stop)
+        stop.set()
 
 
 @pytest.fixture
@@ -75,13 +81,9 @@ async def asker(bus_for: OpenBus) -> Asker:
 @pytest.fixture
 async def start_usage(usage_settings: SettingsFor, scheduler: ScriptedScheduler) -> AsyncIterator[StartUsage]:
     """Starts one more replica."""
-    replicas: list[Replica] = []
+    async with Holder() as holder:
 
-    async def start(**changes: Any) -> Replica:
-        replica = Replica(usage_settings(**changes))
-        replicas.append(replica)
-        return replica
+        async def start(**changes: Any) -> Replica:
+            return await holder.open(running(usage_settings(**changes)))
 
-    yield start
-    for replica in replicas:
-        await replica.kill()
+        yield start

@@ -154,14 +154,14 @@ async def test_nothing_is_lost_or_doubled_by_a_crash(name: str, passage: int, sc
 
 async def test_a_service_that_is_killed_again_and_again_under_load_counts_exactly(scene: Scene) -> None:
     facts = facts_of(3_000)
-    telling = asyncio.get_running_loop().create_task(scene.scheduler.tell(*facts))
-    for _ in range(4):
-        process = await scene.start_process(batch_endings=16, catch_up_seconds=0.2)
-        await scene.asker.until_answered()
-        await asyncio.sleep(random.random() / 4)  # anywhere in its work
-        process.kill()
-        await process.wait()
-    await telling
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(scene.scheduler.tell(*facts))
+        for _ in range(4):
+            process = await scene.start_process(batch_endings=16, catch_up_seconds=0.2)
+            await scene.asker.until_answered()
+            await asyncio.sleep(random.random() / 4)  # anywhere in its work
+            process.kill()
+            await process.wait()
     await scene.start_usage()
     await expect_exact_books(facts, scene)
     await until_closed(scene.database)

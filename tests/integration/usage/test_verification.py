@@ -132,10 +132,10 @@ async def test_verification_under_load_takes_nothing_for_damage(
     await asker.until_answered()
     now = datetime.now(UTC)
     facts = [a_finish(at=now, tag=f"t{number % 3}") for number in range(1_500)]
-    telling = asyncio.get_running_loop().create_task(scheduler.tell(*facts))
-    while not telling.done():
-        assert (await asker.verify()).differences == ()
-    await telling
+    async with asyncio.TaskGroup() as tasks:
+        telling = tasks.create_task(scheduler.tell(*facts))
+        while not telling.done():
+            assert (await asker.verify()).differences == ()
     await asker.until_counted(1_500)
     assert (await asker.verify()).differences == ()
 
