@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from secrets import token_hex
+from secrets import token_bytes
 
 from gridloom_kit.clock import Clock, SystemClock
 from gridloom_scheduler.rules.changes import Ids, Moment
 from gridloom_scheduler.rules.fairness import FairTime
 
+_TOKEN_BYTES = 16
+_TOKENS_AT_ONCE = 256
+
 
 class RandomIds:
-    """Chance from the operating system."""
+    """Chance from the operating system, asked for in large pieces: a job takes several tokens."""
+
+    def __init__(self) -> None:
+        self._tokens: list[str] = []
 
     def token(self) -> str:
         """Return 128 random bits as 32 hexadecimal digits."""
-        return token_hex(16)
+        if not self._tokens:
+            pool = token_bytes(_TOKEN_BYTES * _TOKENS_AT_ONCE)
+            self._tokens = [pool[at : at + _TOKEN_BYTES].hex() for at in range(0, len(pool), _TOKEN_BYTES)]
+        return self._tokens.pop()
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,7 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
         database = await stack.enter_async_context(open_database(settings.mongo_url, settings.mongo_database))
         await ensure_indexes(database, INDEXES)
         lines = await open_lines(stack, settings)
-        await ensure_streams(lines.bus, STREAMS, settings.stream_replicas)
-        yield await compose(stack, settings, database, lines)
+        yield await compose(stack, settings, Stores(database), lines)
 
 
 async def open_lines(stack: AsyncExitStack, settings: Settings) -> Lines:
@@ -99,6 +98,12 @@ class Stores:
         self.queue = QueueStore(database)
         self.workers = WorkerStore(database)
         self.models = ModelStore(database)
+        self._database = database
+
+    async def ping(self) -> None:
+        """Raise unless MongoDB answers soon."""
+        async with asyncio.timeout(_PING_SECONDS):
+            await self._database.command("ping")
 
 
 class Core:
@@ -106,6 +111,7 @@ class Core:
 
     def __init__(self, settings: Settings, stores: Stores, bus: Bus) -> None:
         terms = Terms(settings.heartbeat_seconds, settings.lease_seconds, settings.prefetch_below_seconds)
+        self.make_streams = partial(ensure_streams, bus, STREAMS, settings.stream_replicas)
         self.chance = Chance()
         self.catalogue = Catalogue(stores.models)
         self.census = Census(stores.workers, self.chance.clock)
@@ -120,10 +126,11 @@ class Core:
         self.greeter = Greeter(bus, self.chance)
 
 
-async def compose(stack: AsyncExitStack, settings: Settings, database: Database, lines: Lines) -> Service:
+async def compose(stack: AsyncExitStack, settings: Settings, stores: Stores, lines: Lines) -> Service:
     """Put the parts together and open what must be open before the first message."""
-    stores, bus = Stores(database), lines.bus
+    bus = lines.bus
     core = Core(settings, stores, bus)
+    await core.make_streams()
     await core.catalogue.load()
     await core.census.refresh()
     tokens = Tokens(settings.pepper, os.urandom)
@@ -143,7 +150,7 @@ async def compose(stack: AsyncExitStack, settings: Settings, database: Database,
             task("announcements", partial(core.doorbell.announce_to, bus, lambda: watch.shards.is_alone)),
             task("shards", watch.shards.run),
         ),
-        checks=(check("mongo", partial(_ping, database)),),
+        checks=(check("mongo", stores.ping),),
     )
 
 
@@ -178,12 +185,12 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
     reconciliation = Reconciliation(core.fleet, stores.jobs, stores.workers, core.recall, core.doorbell)
     duty = Duty(bus, stores.workers, reception, reconciliation, reporting)
     return Watch(
-        shards=Shards(bus, core.chance.ids.token(), duty.begin, duty.end),
+        shards=Shards(bus, core.chance.ids.token(), core.make_streams, duty.begin, duty.end),
         assigner=Assigner(stores.queue, core.fleet, core.claims, core.ledger, core.doorbell),
         reception=reception,
         reconciliation=reconciliation,
         vigil=Vigil(core.fleet, stores.workers, core.ledger, core.recall, core.chance),
-        streams=StreamWatch(bus, core.fleet, core.greeter),
+        streams=StreamWatch(bus, core.make_streams, core.fleet, core.greeter),
     )
 
 
@@ -242,8 +249,3 @@ def _ticks(core: Core, stores: Stores, watch: Watch, desks: Desks) -> tuple[Tick
         tick("barred", 5.0, partial(desks.hand_back.sweep, leads)),
         tick("gauges", 10.0, partial(gauges.measure, leads)),
     )
-
-
-async def _ping(database: Database) -> None:
-    async with asyncio.timeout(_PING_SECONDS):
-        await database.command("ping")

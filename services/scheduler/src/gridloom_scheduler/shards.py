@@ -10,12 +10,12 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 
-from gridloom_contract.streams import SHARD_BUCKET, STREAMS
+from gridloom_contract.streams import SHARD_BUCKET
 from gridloom_contract.subjects import SHARDS
 from gridloom_kit.bus import Bus
 from gridloom_kit.jetstream import BusError, JetStreamApiError
 from gridloom_kit.log import get_logger
-from gridloom_kit.streams import KeyLease, ensure_streams, keys
+from gridloom_kit.streams import KeyLease, keys
 from gridloom_scheduler import metrics
 
 log = get_logger()
@@ -23,6 +23,7 @@ log = get_logger()
 _RENEW_SECONDS = 0.6
 _REPLICA, _SHARD = "replica-", "shard-"
 OnShard = Callable[[int], Awaitable[None]]
+MakeStreams = Callable[[], Awaitable[object]]
 
 
 def share_of(replicas: int) -> int:
@@ -31,11 +32,15 @@ def share_of(replicas: int) -> int:
 
 
 class Shards:
-    """Takes, renews and gives up shards. `gained` and `lost` are awaited for each shard that comes or goes."""
+    """Takes, renews and gives up shards.
 
-    def __init__(self, bus: Bus, replica: str, gained: OnShard, lost: OnShard) -> None:
+    `gained` and `lost` are awaited for each shard that comes or goes; `make_streams` where the bucket may be missing.
+    """
+
+    def __init__(self, bus: Bus, replica: str, make_streams: MakeStreams, gained: OnShard, lost: OnShard) -> None:
         self._bus = bus
         self._name = replica
+        self._make_streams = make_streams
         self._gained = gained
         self._lost = lost
         self._presence = KeyLease(bus, SHARD_BUCKET, _REPLICA + replica)
@@ -69,7 +74,7 @@ class Shards:
 
     async def _round(self) -> None:
         if not await self._keep(self._presence):
-            await ensure_missing(self._bus)
+            await self._make_streams()
             await self._keep(self._presence)
         await self._renew()
         present = await keys(self._bus, SHARD_BUCKET)
@@ -116,13 +121,6 @@ class Shards:
                 await lease.release()
             except (BusError, JetStreamApiError) as error:
                 log.warning("shard.not_released", err=str(error))
-
-
-async def ensure_missing(bus: Bus) -> None:
-    """Make the streams that are gone. Does nothing during a leader change, when nobody answers."""
-    made = await ensure_streams(bus, STREAMS)
-    if made:
-        log.warning("streams.made_again", streams=made)
 
 
 async def _pause(stop: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ from gridloom_kit.jetstream import BusError, JetStreamApiError
 from gridloom_kit.log import get_logger
 from gridloom_scheduler.fleet import Fleet
 from gridloom_scheduler.reception import Greeter
-from gridloom_scheduler.shards import ensure_missing
+from gridloom_scheduler.shards import MakeStreams
 
 log = get_logger()
 
@@ -21,8 +21,9 @@ class StreamWatch:
     Orders need no list of their own: a worker that does not know of an order has it taken back and given out again.
     """
 
-    def __init__(self, bus: Bus, fleet: Fleet, greeter: Greeter) -> None:
+    def __init__(self, bus: Bus, make_streams: MakeStreams, fleet: Fleet, greeter: Greeter) -> None:
         self._bus = bus
+        self._make_streams = make_streams
         self._fleet = fleet
         self._greeter = greeter
         self._born: dict[str, str] = {}
@@ -32,7 +33,7 @@ class StreamWatch:
         try:
             born = {stream.name: await self._birth_of(stream.name) for stream in STREAMS}
             if None in born.values():
-                await ensure_missing(self._bus)
+                await self._make_streams()
                 born = {stream.name: await self._birth_of(stream.name) for stream in STREAMS}
         except (BusError, JetStreamApiError) as error:
             log.warning("streams.not_seen", err=str(error))

@@ -213,4 +213,5 @@ def _finished(job: JobRecord, state: State) -> dict[str, Any]:
         "tag": job.tag,
         "worker": job.worker,
         "served_model": job.served_model,
+        "created_at": job.created_at,
     }
