@@ -20,7 +20,7 @@ _LOOK_SECONDS = 5.0
 _ATTEMPT_SECONDS = 5.0
 _QUICK_SECONDS = 1.0
 """A refusal that comes sooner was an answer; one that comes later means that nobody checks tokens at the moment."""
-_REFUSALS = 5
+_REFUSALS = 3
 
 
 class TokenRefused(Exception):
