@@ -23,6 +23,8 @@ import msgspec
 
 LOOPBACK: Final = "127.0.0.1"
 REPLICA_SET: Final = "gridloom"
+MONGO_SLOW_MS: Final = "86400000"
+"""mongod writes a slow command into its log as it is, prompts and answers included: so no command is slow enough."""
 
 _PORTS: Final = range(20_000, 32_768)
 _PROBE_SECONDS: Final = 0.5
@@ -122,6 +124,7 @@ def mongo_server(directory: Path, port: int, keyfile: str, parameters: Mapping[s
             *(str(mongod_binary()), "--dbpath", str(data), "--bind_ip", LOOPBACK, "--port", str(port)),
             *("--replSet", REPLICA_SET, "--oplogSize", "128", "--keyFile", str(key), "--auth"),
             *("--wiredTigerCacheSizeGB", "0.25", "--nounixsocket", "--noscripting"),
+            *("--slowms", MONGO_SLOW_MS),
             *(word for name, value in chosen.items() for word in ("--setParameter", f"{name}={value}")),
         ),
         directory=directory,

@@ -117,7 +117,7 @@ class Containers:
         script = (
             f"umask 077 && echo '{self._secrets.mongo_keyfile}' >/tmp/keyfile && chown mongodb /tmp/keyfile && "
             f"exec docker-entrypoint.sh mongod --port {port} --bind_ip_all "
-            f"--replSet {REPLICA_SET} --keyFile /tmp/keyfile"
+            f"--replSet {REPLICA_SET} --keyFile /tmp/keyfile --slowms {servers.MONGO_SLOW_MS}"
         )
         environment = {
             "MONGO_INITDB_ROOT_USERNAME": MONGO_ADMIN,
