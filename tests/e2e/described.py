@@ -1,0 +1,78 @@
+"""The served OpenAPI document as a list of calls: each route with its path parameters and a body that it accepts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_ALIASES = re.compile(r"`(/[^`]+)` is also served at ([^.]+)\.")
+_JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operation. `names` are its path parameters; `is_for_accounts` says whose key it takes."""
+
+    method: str
+    path: str
+    names: tuple[str, ...]
+    is_for_accounts: bool
+    body: Any
+
+    def with_ids(self, ids: dict[str, str]) -> str:
+        """Return the path with its parameters filled in. Raises KeyError for one that the test does not know."""
+        return self.path.format(**{name: ids[name] for name in self.names})
+
+
+def calls_with_ids(document: dict[str, Any]) -> list[Call]:
+    """Return every operation that takes a key and an id in its path, at every place where it is served."""
+    found = []
+    for path, operations in document["paths"].items():
+        names = tuple(_PARAMETER.findall(path))
+        for method, operation in operations.items():
+            security = [kind for choice in operation["security"] for kind in choice]
+            for place in _places(document, path) if names and security else ():
+                body = _body(document, operation)
+                found.append(Call(method.upper(), place, names, "apiKey" in security, body))
+    return found
+
+
+def _places(document: dict[str, Any], path: str) -> list[str]:
+    """A mount may have aliases; they are told in the description, one sentence a mount."""
+    places = [path]
+    for mount, aliases in _ALIASES.findall(document["info"]["description"]):
+        if path.startswith(f"{mount}/"):
+            places += [alias.strip(" `") + path.removeprefix(mount) for alias in aliases.split(",")]
+    return places
+
+
+def _body(document: dict[str, Any], operation: dict[str, Any]) -> Any:
+    if "requestBody" not in operation:
+        return None
+    return example_of(document, operation["requestBody"]["content"][_JSON]["schema"])
+
+
+def example_of(document: dict[str, Any], schema: dict[str, Any]) -> Any:
+    """Return the least that a schema accepts."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return example_of(document, document["components"]["schemas"][name])
+    for words in ("examples", "enum", "anyOf"):
+        if words in schema:
+            first = schema[words][0]
+            return example_of(document, first) if words == "anyOf" else first
+    if schema.get("type") == "object":
+        wanted = schema.get("required", ())
+        return {name: example_of(document, schema["properties"][name]) for name in wanted}
+    return _LEAST[schema["type"]](schema)
+
+
+_LEAST = {
+    "string": lambda schema: "x" * max(1, schema.get("minLength", 1)),
+    "integer": lambda schema: max(1, schema.get("minimum", 1)),
+    "number": lambda schema: max(1.0, schema.get("minimum", 1.0)),
+    "boolean": lambda _schema: True,
+    "array": lambda _schema: [],
+}
