@@ -14,6 +14,7 @@ from gridloom_contract.fault import FaultError
 from gridloom_contract.webhooks import Attempt
 from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
+from gridloom_kit.mongo import DatabaseError
 from gridloom_webhook import metrics
 from gridloom_webhook.lanes import Board
 from gridloom_webhook.post import Post
