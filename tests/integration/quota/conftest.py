@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from gridloom_kit.run import live
 from gridloom_kit.streams import ensure_streams
 from gridloom_quota.service import build
 from gridloom_quota.settings import Settings
+from gridloom_testing.holding import Holder
 from gridloom_testing.plugin import OpenBus, UrlOf
 from gridloom_testing.servers import NatsServer
 from integration.quota.scripted import Gateway, Ledger, Scheduler
@@ -36,23 +38,26 @@ class ShiftedClock(SystemClock):
 
 
 class Replica:
-    """One quota service: `stop` ends it in order, `kill` at once."""
+    """One quota service. `clock` is its own."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.clock = ShiftedClock()
-        self._stop = asyncio.Event()
-        made = live(partial(build, clock=self.clock), settings, "quota", self._stop)
-        self._task = asyncio.get_running_loop().create_task(made)
-
-    async def stop(self) -> None:
-        """End it as SIGTERM does."""
-        self._stop.set()
-        await self._task
+    def __init__(self, clock: ShiftedClock, task: asyncio.Task[None]) -> None:
+        self.clock = clock
+        self._task = task
 
     async def kill(self) -> None:
         """End it without any of its last steps."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.wait([self._task])
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Replica]:
+    """Run a quota service; on leaving, it is stopped in order."""
+    stop, clock = asyncio.Event(), ShiftedClock()
+    async with asyncio.TaskGroup() as tasks:
+        serving = live(partial(build, clock=clock), settings, "quota", stop)
+        yield Replica(clock, tasks.create_task(serving))
+        stop.set()
 
 
 @pytest.fixture
@@ -101,17 +106,14 @@ async def ledger(bus_for: OpenBus) -> Ledger:
 @pytest.fixture
 async def start_quota(quota_settings: SettingsFor, gateway: Gateway) -> AsyncIterator[StartQuota]:
     """Starts one more replica and waits until it answers."""
-    replicas: list[Replica] = []
+    async with Holder() as holder:
 
-    async def start(**changes: Any) -> Replica:
-        replica = Replica(quota_settings(**changes))
-        replicas.append(replica)
-        await gateway.until_answered()
-        return replica
+        async def start(**changes: Any) -> Replica:
+            replica = await holder.open(running(quota_settings(**changes)))
+            await gateway.until_answered()
+            return replica
 
-    yield start
-    for replica in replicas:
-        await replica.kill()
+        yield start
 
 
 @pytest.fixture

@@ -105,12 +105,18 @@ class QuotaMachine(RuleBasedStateMachine):
     def give_back(self, which: int) -> None:
         self.replicas[which].give_back()
 
+    @rule(which=st.integers(0, 2), tokens=st.integers(1, 900))
+    def give_back_before_the_facts_are_told(self, which: int, tokens: int) -> None:
+        self.claim_a_job(which, tokens)
+        self.books.pass_seconds(SOON_SECONDS / 2)
+        self.replicas[which].give_back()
+
     @rule(which=st.integers(0, 2))
     def kill_a_scheduler(self, which: int) -> None:
         self.replicas[which] = self._a_replica()
 
     @rule(is_crashing=st.booleans())
-    def crash_between_the_writes(self, is_crashing: bool) -> None:  # noqa: FBT001
+    def crash_between_the_writes(self, is_crashing: bool) -> None:
         self.books.is_crashing = is_crashing
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 8.0, 40.0, 3_600.0, 90_000.0, 700_000.0]))

@@ -126,7 +126,7 @@ def _ticks(parts: Parts, settings: Settings) -> tuple[Tick, ...]:
     return (
         tick("tend", 0.25, parts.tender.tend),
         tick("plans", 0.5, parts.plan_tender.settle),
-        tick("lapse", 30.0, partial(parts.tender.lapse, reservation)),
+        tick("lapse", settings.lapse_check_seconds, partial(parts.tender.lapse, reservation)),
         tick("gauges", 10.0, parts.tender.measure),
     )
 

@@ -20,8 +20,9 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     grant_seconds: float = 30.0
     """How long a grant may be reserved from: what a dead scheduler held comes back this long after, plus the grace."""
 
-    grant_grace_seconds: float = 15.0
-    """How long after a grant's end late facts still find their tokens: longer than a scheduler's takeover."""
+    grant_grace_seconds: float = 35.0
+    """How long after a grant's end late facts still find their tokens: longer than it takes until a fact is told again
+    that died with a replica of this service (30 s)."""
 
     unlimited_seconds: float = 10.0
     """How long a scheduler may believe that an account has no limits, should it miss that its plan changed."""
@@ -31,6 +32,9 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
 
     reservation_seconds: float = 86_400.0
     """After this long a reservation whose end was never heard of is released; no job runs for a day."""
+
+    lapse_check_seconds: float = 30.0
+    """How often such reservations are looked for: they are a sign of something broken, not of every day."""
 
     history_seconds: float = 1_296_000.0
     """How long ended reservations are remembered, so that a fact told twice counts once: facts live half as long."""
