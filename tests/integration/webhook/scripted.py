@@ -58,11 +58,12 @@ class ScriptedScheduler:
 
 
 class ScriptedGateway:
-    """Renders jobs: `bodies` has those that are not the usual, `is_down` lets it answer nothing useful."""
+    """Renders jobs: `bodies` and `refs` have those that are not the usual, `is_down` lets it answer nothing."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.bodies: dict[str, bytes] = {}
+        self.refs: dict[str, str] = {}
         self.rendered: list[str] = []
         self.is_down = False
 
@@ -75,6 +76,8 @@ class ScriptedGateway:
         self.rendered.append(question.job)
         if self.is_down:
             raise FaultError(Fault(code=FaultCode.UNAVAILABLE, message="later", retryable=True))
+        if question.job in self.refs:
+            return RenderedJob(ref=self.refs[question.job])
         return RenderedJob(body=self.body_of(question.job))
 
     def body_of(self, job: str) -> bytes:

@@ -71,7 +71,7 @@ class ObjectReserved(Message, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class PresignObjects(Message, frozen=True, kw_only=True, omit_defaults=True, tag="blob.objects.presign.1"):
-    """Scheduler or gateway to blob: GET URLs for these refs, valid for `seconds`. With `verify` each must be there."""
+    """Scheduler, gateway or webhook to blob: GET URLs for these refs, valid for `seconds`. With `verify` each must be there."""
 
     refs: tuple[str, ...]
     seconds: int = 900
@@ -95,7 +95,10 @@ class ObjectsPresigned(Message, frozen=True, kw_only=True, omit_defaults=True, t
 
 class HoldJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.hold.1"):
     """Blob to scheduler:
-    keep a waiting job back until `until`. `conflict` once it is claimed, running or ended. Answered by the `Job`.
+    keep a waiting job back until `until`, or for as long as it is held already if that is longer.
+
+    Faults: `not_found` (also another account's job), `conflict` once it is claimed, running or ended. Answered by the
+    `Job`.
     """
 
     job: str
@@ -106,7 +109,10 @@ class HoldJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.h
 
 class AttachBlob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.attach.1"):
     """Blob to scheduler:
-    `ref` belongs to the job now; with `release` it waits for a worker again. Answered by the `Job`.
+    `ref` belongs to the job now; with `release` it waits for a worker again, unless it is held for another reason.
+
+    Faults: `not_found`, `conflict` once it is claimed, running or ended and does not have `ref` yet. Sent again it
+    attaches nothing twice, but may release. Answered by the `Job`.
     """
 
     job: str
@@ -117,12 +123,19 @@ class AttachBlob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jo
 
 
 class PurgeJobData(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.data.purge.1"):
-    """Blob to scheduler: the retention of these ended jobs is over; forget their inputs and outputs."""
+    """Blob to scheduler: the retention of these ended jobs is over; forget their inputs and outputs.
+
+    Only of jobs whose last end is not after `ended_before`: one that was retried meanwhile keeps its data.
+    """
 
     jobs: tuple[str, ...]
+    ended_before: Instant | None = None
 
 
 class JobDataPurged(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.data.purged.1"):
-    """Answer to `PurgeJobData`: how many documents changed."""
+    """Answer to `PurgeJobData`: how many documents changed, and which jobs keep their data: they are live again, or
+    ended later. Of all others nothing is left, be it since now or before.
+    """
 
     count: int
+    kept: tuple[str, ...] = ()

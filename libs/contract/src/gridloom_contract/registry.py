@@ -55,7 +55,7 @@ def _fact(name: str, message: type[Message], consumers: tuple[str, ...]) -> Chan
 
 
 SUBMIT_JOBS = _asked_by_gateway(subjects.JOBS_SUBMIT, jobs.SubmitJobs, jobs.JobsSubmitted)
-GET_JOB = _asked_by_gateway(subjects.JOB_GET, jobs.GetJob, jobs.Job)
+GET_JOB = Channel(subjects.JOB_GET, jobs.GetJob, (GATEWAY, BLOB), (SCHEDULER,), jobs.Job)
 LIST_JOBS = _asked_by_gateway(subjects.JOBS_LIST, jobs.ListJobs, jobs.JobPage)
 CANCEL_JOB = _asked_by_gateway(subjects.JOB_CANCEL, jobs.CancelJob, jobs.Job)
 CANCEL_ALL_JOBS = _asked_by_gateway(subjects.JOBS_CANCEL_ALL, jobs.CancelAllJobs, jobs.JobsCanceled)
@@ -73,13 +73,13 @@ WAKE = Channel(subjects.SCHEDULER_WAKE, fleet.Wake, (SCHEDULER,), (SCHEDULER,))
 PUT_PLAN = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLAN_PUT, quota.PutPlan, quota.Plan)
 LIST_PLANS = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLANS_LIST, quota.ListPlans, quota.PlanList)
 ASSIGN_PLAN = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLAN_ASSIGN, quota.AssignPlan, quota.AccountQuota)
-GET_QUOTA = _asked(GATEWAY, QUOTA, subjects.QUOTA_GET, quota.GetQuota, quota.AccountQuota)
+GET_QUOTA = Channel(subjects.QUOTA_GET, quota.GetQuota, (GATEWAY, BLOB), (QUOTA,), quota.AccountQuota)
 VERIFY_QUOTA = _asked(GATEWAY, QUOTA, subjects.QUOTA_VERIFY, quota.VerifyQuota, quota.VerifyReport)
 TAKE_RATE = _asked(GATEWAY, QUOTA, subjects.QUOTA_RATE_TAKE, quota.TakeRate, quota.RateTaken)
 TAKE_GRANTS = _asked(SCHEDULER, QUOTA, subjects.QUOTA_GRANTS_TAKE, quota.TakeGrants, quota.GrantsTaken)
 RETURN_GRANTS = _asked(SCHEDULER, QUOTA, subjects.QUOTA_GRANTS_RETURN, quota.ReturnGrants, quota.GrantsReturned)
 QUOTA_RELEASED = Channel(subjects.QUOTA_RELEASED, quota.QuotaReleased, (QUOTA,), (SCHEDULER,))
-PLAN_CHANGED = Channel(subjects.QUOTA_PLAN_CHANGED, quota.PlanChanged, (QUOTA,), (GATEWAY, SCHEDULER))
+PLAN_CHANGED = Channel(subjects.QUOTA_PLAN_CHANGED, quota.PlanChanged, (QUOTA,), (GATEWAY, SCHEDULER, BLOB))
 
 GET_USAGE = _asked(GATEWAY, USAGE, subjects.USAGE_GET, usage.GetUsage, usage.UsageReport)
 VERIFY_USAGE = _asked(GATEWAY, USAGE, subjects.USAGE_VERIFY, usage.VerifyUsage, quota.VerifyReport)
@@ -102,7 +102,7 @@ RESERVE_OBJECT = Channel(
     subjects.BLOB_RESERVE, blobs.ReserveObject, (GATEWAY, SCHEDULER), (BLOB,), blobs.ObjectReserved
 )
 PRESIGN_OBJECTS = Channel(
-    subjects.BLOB_PRESIGN, blobs.PresignObjects, (GATEWAY, SCHEDULER), (BLOB,), blobs.ObjectsPresigned
+    subjects.BLOB_PRESIGN, blobs.PresignObjects, (GATEWAY, SCHEDULER, WEBHOOK), (BLOB,), blobs.ObjectsPresigned
 )
 HOLD_JOB = _asked(BLOB, SCHEDULER, subjects.JOB_HOLD, blobs.HoldJob, jobs.Job)
 ATTACH_BLOB = _asked(BLOB, SCHEDULER, subjects.JOB_ATTACH, blobs.AttachBlob, jobs.Job)
@@ -133,7 +133,7 @@ FACTS: dict[type[Message], Channel] = {
         ("requeued", events.JobRequeued, (QUOTA,)),
         ("reprioritised", events.JobReprioritised, ()),
         ("retried", events.JobRetried, (WEBHOOK,)),
-        ("finished", events.JobFinished, (QUOTA, USAGE, WEBHOOK)),
+        ("finished", events.JobFinished, (QUOTA, USAGE, WEBHOOK, BLOB)),
     )
 }
 
@@ -197,7 +197,7 @@ COLLECTIONS: dict[str, tuple[str, ...]] = {
     QUOTA: ("plans", "quota_accounts", "grants", "reservations", "rate_windows"),
     USAGE: ("ledger", "rollups", "batches", "watermarks"),
     WEBHOOK: ("subscriptions", "deliveries", "webhook_secrets", "endpoints"),
-    BLOB: ("blobs",),
+    BLOB: ("blobs", "ended_jobs"),
 }
 """Who owns which MongoDB collection: its sole writer, and its only reader too."""
 

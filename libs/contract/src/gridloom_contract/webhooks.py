@@ -29,9 +29,13 @@ class RenderJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job
 
 
 class RenderedJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.rendered.1"):
-    """Answer to `RenderJob`: exactly the body that GET would answer."""
+    """Answer to `RenderJob`: exactly the body that GET would answer; one too large for the bus is an object, `ref`.
 
-    body: bytes
+    The object never changes and stays at least as long as the job's output.
+    """
+
+    body: bytes = b""
+    ref: str | None = None
 
 
 class GetWebhookSecret(Message, frozen=True, kw_only=True, omit_defaults=True, tag="webhook.secret.get.1"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from gridloom_contract.webhooks import Attempt, DeliveryState
+from gridloom_domain.errors import NotFound
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.clock import Clock
 from gridloom_kit.crash import point
@@ -18,42 +18,22 @@ from gridloom_webhook.post import Post, Sent
 from gridloom_webhook.record import Delivery, Outcome, Trouble
 from gridloom_webhook.rules import Terms, after_failure, judge
 from gridloom_webhook.sender import Patience
+from gridloom_webhook.troubles import Troubles
 
 log = get_logger()
 
 
-class Endpoints(Protocol):
-    """Endpoints in trouble."""
-
-    async def put(self, trouble: Trouble) -> None:
-        """Store the trouble of an endpoint."""
-        ...
-
-    async def recovered(self, endpoint: str) -> None:
-        """Forget the trouble of an endpoint."""
-        ...
-
-
 @dataclass(frozen=True)
 class Books:
-    """Where it is read and written how deliveries fare; reads and writes of the same moment go together."""
+    """Where it is read and written how deliveries fare."""
 
     outcomes: GroupCommit[Outcome, bool]
-    troubles: GroupCommit[str, Trouble | None]
-    endpoints: Endpoints
+    troubles: Troubles
     bury: Callable[[str, datetime], Awaitable[int]]
 
 
-@dataclass(frozen=True)
-class Trip:
-    """What one delivery came to: the request, if one was sent, and when the next one is due, if there is one."""
-
-    sent: Sent | None = None
-    again_at: datetime | None = None
-
-
 class Courier:
-    """Delivers what is leased to this replica."""
+    """Delivers what is leased to this replica: `send`, then `record`, so that a slot is free in between."""
 
     def __init__(self, post: Post, books: Books, terms: Terms, patience: Patience, clock: Clock) -> None:
         self._post = post
@@ -62,33 +42,46 @@ class Courier:
         self._patience = patience
         self._clock = clock
 
-    async def deliver(self, delivery: Delivery) -> Trip:
-        """Send a delivery and record what became of it. Raises `DatabaseError` if that could not be recorded."""
-        trouble = await self._books.troubles.submit(delivery.endpoint)
+    async def send(self, delivery: Delivery) -> Sent | None:
+        """Send a delivery; None if it was given up without a request: its endpoint is disabled, or its body gone."""
+        trouble = await self._books.troubles.of(delivery.endpoint)
         if trouble and trouble.disabled_at:
-            await finish(self._leave(delivery, trouble.why or "disabled"))
-            return Trip()
-        sent = await self._post.send(delivery, self._patience)
+            await finish(self._leave(delivery, f"the endpoint is disabled: {trouble.why}"))
+            return None
+        try:
+            sent = await self._post.send(delivery, self._patience)
+        except NotFound as missing:
+            await finish(self._leave(delivery, missing.fault.message))
+            return None
         point("webhook.sent")
-        return await finish(self._record(delivery, sent, trouble))
+        return sent
+
+    async def record(self, delivery: Delivery, sent: Sent) -> datetime | None:
+        """Record what became of a delivery, even if canceled meanwhile. Returns when it is tried again, if it is.
+
+        Raises `DatabaseError` if it could not be recorded: then it is sent again once its lease has run out.
+        """
+        return await finish(self._record(delivery, sent))
 
     async def _leave(self, delivery: Delivery, why: str) -> None:
-        """Give up without a request: its endpoint is disabled."""
-        attempt = Attempt(at=self._clock.now(), result="blocked", error=f"the endpoint is disabled: {why}")
+        """Give up without a request."""
+        attempt = Attempt(at=self._clock.now(), result="blocked", error=why)
         await self._books.outcomes.submit(Outcome(delivery, attempt, DeliveryState.DEAD))
         metrics.dead.inc()
 
-    async def _record(self, delivery: Delivery, sent: Sent, trouble: Trouble | None) -> Trip:
+    async def _record(self, delivery: Delivery, sent: Sent) -> datetime | None:
+        is_disabled = False
         if not sent.answer.is_delivered:
-            trouble = await self._note_failure(delivery, sent, trouble)
-        outcome = self._outcome(delivery, sent, is_disabled=bool(trouble and trouble.disabled_at))
+            is_disabled = await self._note_failure(delivery, sent)
+        outcome = self._outcome(delivery, sent, is_disabled=is_disabled)
         is_ours = await self._books.outcomes.submit(outcome)
         point("webhook.recorded")
-        if sent.answer.is_delivered and trouble:
-            await self._books.endpoints.recovered(delivery.endpoint)
-        if is_ours:
-            self._count(delivery, sent, outcome)
-        return Trip(sent, outcome.next_at if is_ours else delivery.next_at)
+        if sent.answer.is_delivered:
+            await self._books.troubles.recovered(delivery.endpoint)
+        if not is_ours:
+            return delivery.next_at
+        self._count(delivery, sent, outcome)
+        return outcome.next_at
 
     def _outcome(self, delivery: Delivery, sent: Sent, *, is_disabled: bool) -> Outcome:
         verdict = judge(sent.answer, delivery.tries + 1, self._terms.schedule, self._terms.chance())
@@ -99,21 +92,22 @@ class Courier:
         after = timedelta(milliseconds=round(verdict.after_seconds * 1000))
         return Outcome(delivery, sent.attempt, verdict.state, self._clock.now() + after)
 
-    async def _note_failure(self, delivery: Delivery, sent: Sent, before: Trouble | None) -> Trouble:
-        """Note that the endpoint failed, and disable it if it is gone or has failed for days."""
+    async def _note_failure(self, delivery: Delivery, sent: Sent) -> bool:
+        """Note that the endpoint failed, and return whether that disables it: it is gone, or has failed for days."""
         fresh = Trouble(delivery.endpoint, delivery.account, failing_since=sent.at, last_failure_at=sent.at)
         trouble = after_failure(
-            before,
+            await self._books.troubles.read(delivery.endpoint),
             fresh,
             is_gone=sent.answer.is_gone,
             disable_after_seconds=self._terms.disable_after_seconds,
         )
-        await self._books.endpoints.put(trouble)
-        if trouble.disabled_at:
-            buried = await self._books.bury(delivery.endpoint, self._clock.now())
-            metrics.dead.inc(buried)
-            log.warning("webhook.endpoint_disabled", account=delivery.account, why=trouble.why, given_up=buried)
-        return trouble
+        await self._books.troubles.put(trouble)
+        if trouble.disabled_at is None:
+            return False
+        buried = await self._books.bury(delivery.endpoint, self._clock.now())
+        metrics.dead.inc(buried)
+        log.warning("webhook.endpoint_disabled", account=delivery.account, why=trouble.why, given_up=buried)
+        return True
 
     def _count(self, delivery: Delivery, sent: Sent, outcome: Outcome) -> None:
         if delivery.sent == 0:

@@ -13,18 +13,19 @@ from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Protocol
 
+from gridloom_contract.fault import FaultError
 from gridloom_kit.clock import Clock
 from gridloom_kit.crash import point
 from gridloom_kit.log import get_logger
 from gridloom_kit.mongo import DatabaseError
 from gridloom_webhook import metrics
-from gridloom_webhook.courier import Trip
 from gridloom_webhook.lanes import Board, Slot
+from gridloom_webhook.post import Sent
 from gridloom_webhook.record import Claim, Delivery
 
 log = get_logger()
 
-_STOCK_OF_LANE = 16
+_STOCK_OF_LANE = 64
 _STOCK_BYTES = 64 * 1024 * 1024
 _LONGEST_SLEEP_SECONDS = 60.0
 _AFTER_ERROR_SECONDS = 2.0
@@ -47,10 +48,14 @@ class Claims(Protocol):
 
 
 class Carrier(Protocol):
-    """Who sends one delivery and records what became of it."""
+    """Who sends one delivery, and records what became of it."""
 
-    async def deliver(self, delivery: Delivery) -> Trip:
-        """Send a delivery and record what became of it."""
+    async def send(self, delivery: Delivery) -> Sent | None:
+        """Send a delivery; None if it was given up without a request."""
+        ...
+
+    async def record(self, delivery: Delivery, sent: Sent) -> datetime | None:
+        """Record what became of it; return when it is tried again, if it is."""
         ...
 
 
@@ -139,7 +144,7 @@ class Dispatcher:
             found = []
             self.look(lane, self._clock.now() + timedelta(seconds=_AFTER_ERROR_SECONDS))
         for slot, delivery in zip(slots, found, strict=False):
-            tasks.create_task(self._send(slot, delivery))
+            tasks.create_task(self._deliver(slot, delivery))
         for slot in slots[len(found) :]:
             self._release(slot)
 
@@ -156,20 +161,27 @@ class Dispatcher:
             self.look(lane, now)
         return list(claim.won[:wanted])
 
-    async def _send(self, slot: Slot, delivery: Delivery) -> None:
+    async def _deliver(self, slot: Slot, delivery: Delivery) -> None:
         """Whatever goes wrong here, the delivery is due again when its lease has run out."""
-        trip = Trip(again_at=delivery.next_at)
+        again_at = delivery.next_at
         try:
-            trip = await self._carrier.deliver(delivery)
-        except DatabaseError as error:
-            log.warning("dispatch.not_recorded", delivery=delivery.id, err=str(error))
+            sent = await self._send(slot, delivery)
+            again_at = await self._carrier.record(delivery, sent) if sent else None
+        except (DatabaseError, FaultError) as error:
+            log.warning("dispatch.put_off", delivery=delivery.id, err=str(error))
         except Exception:
             log.exception("dispatch.failed", delivery=delivery.id)
         finally:
-            if trip.sent:
-                self.board.learn(slot, trip.sent.answer, self._clock.now())
-            if trip.again_at:
-                self.look(delivery.lane, trip.again_at)
+            if again_at:
+                self.look(delivery.lane, again_at)
+
+    async def _send(self, slot: Slot, delivery: Delivery) -> Sent | None:
+        try:
+            sent = await self._carrier.send(delivery)
+            if sent:
+                self.board.learn(slot, sent.answer, self._clock.now())
+            return sent
+        finally:
             self._release(slot)
 
     def _release(self, slot: Slot) -> None:

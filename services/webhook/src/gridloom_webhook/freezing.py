@@ -20,9 +20,9 @@ _KEY_PARTS = 3
 
 @dataclass(frozen=True)
 class Freezer:
-    """Makes deliveries. `render` returns the bytes of a job's GET answer."""
+    """Makes deliveries. `render` returns the bytes of a job's GET answer, and in which object they are if large."""
 
-    render: Callable[[Subscription], Awaitable[bytes]]
+    render: Callable[[Subscription], Awaitable[tuple[bytes, str | None]]]
     seal: Seal
     terms: Terms
     clock: Clock
@@ -32,7 +32,7 @@ class Freezer:
 
         Raises `FaultError` if the job cannot be rendered.
         """
-        body = await self.render(subscription)
+        body, ref = await self.render(subscription)
         now = self.clock.now()
         pause = pause_before(0, self.terms.schedule, self.terms.chance()) or 0.0
         return Delivery(
@@ -41,7 +41,8 @@ class Freezer:
             account=subscription.account,
             event=COMPLETED,
             url=subscription.url,
-            body=body,
+            body=b"" if ref else body,
+            ref=ref,
             occurred_at=fact.at,
             created_at=now,
             next_at=now + timedelta(milliseconds=round(pause * 1000)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from gridloom_contract.webhooks import Attempt
 from gridloom_kit.clock import Clock
@@ -41,19 +43,34 @@ class Sent:
         )
 
 
+class Bodies(Protocol):
+    """Where bodies are."""
+
+    def filled(self, delivery: Delivery) -> AbstractAsyncContextManager[Delivery]:
+        """Yield the delivery with its body."""
+        ...
+
+
 class Post:
     """Signs and sends. `secrets` returns the signing secrets of an account."""
 
-    def __init__(self, sender: Sender, secrets: Callable[[str], Awaitable[list[str]]], clock: Clock) -> None:
+    def __init__(
+        self, sender: Sender, bodies: Bodies, secrets: Callable[[str], Awaitable[list[str]]], clock: Clock
+    ) -> None:
         self._sender = sender
+        self._bodies = bodies
         self._secrets = secrets
         self._clock = clock
 
     async def send(self, delivery: Delivery, patience: Patience) -> Sent:
-        """Send the next attempt of `delivery`; never raises for what the receiver does."""
-        at = self._clock.now()
-        headers = headers_of(delivery, await self._secrets(delivery.account), int(at.timestamp()))
-        answer = await self._sender.send(delivery.url, delivery.body, headers, patience)
+        """Send the next attempt of `delivery`; never raises for what the receiver does.
+
+        Raises `FaultError` if the body cannot be had.
+        """
+        async with self._bodies.filled(delivery) as whole:
+            at = self._clock.now()
+            headers = headers_of(whole, await self._secrets(delivery.account), int(at.timestamp()))
+            answer = await self._sender.send(delivery.url, whole.body, headers, patience)
         metrics.attempts.labels(delivery.event, answer.result).inc()
         log.info(
             "webhook.sent",

@@ -59,6 +59,8 @@ class Delivery:
     vibe: str | None = None
     kid: str | None = None
     traceparent: str | None = None
+    ref: str | None = None
+    """The object that is its body, if that is too large for the record."""
 
     @property
     def lane(self) -> str:

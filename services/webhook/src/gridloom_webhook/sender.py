@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -34,6 +35,7 @@ from gridloom_webhook.rules import Answer, class_of, retry_after
 MOST_BODY_BYTES = 16 * 1024
 KEPT_BYTES = 1024
 _MOST_HEADERS = 64
+_LARGE_BYTES = 512 * 1024
 _MOST_HEADER_BYTES = 4096
 _MOST_ERROR_CHARACTERS = 300
 
@@ -65,7 +67,7 @@ class Sender:
         timeout = ClientTimeout(total=patience.total_seconds, connect=patience.connect_seconds)
         try:
             async with self._session.post(
-                url, data=body, headers=dict(headers), allow_redirects=False, timeout=timeout
+                url, data=_payload(body), headers=dict(headers), allow_redirects=False, timeout=timeout
             ) as response:
                 return await self._read(response)
         except (TimeoutError, ClientError, OSError, ValueError) as error:
@@ -113,6 +115,11 @@ async def open_sender(rules: TargetRules, servers: tuple[str, ...], clock: Clock
             yield Sender(session, rules, clock)
     finally:
         await resolver.close()
+
+
+def _payload(body: bytes) -> bytes | BytesIO:
+    """A large body goes out piece by piece, so that it does not hold up others."""
+    return body if len(body) < _LARGE_BYTES else BytesIO(body)
 
 
 async def _first_bytes(response: ClientResponse) -> bytes:

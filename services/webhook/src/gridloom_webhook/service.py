@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from secrets import SystemRandom
 
+from aiohttp import ClientSession, DummyCookieJar
+
 from gridloom_contract import registry
 from gridloom_contract.events import JobAccepted, JobFinished, JobRetried, JobStarted
-from gridloom_contract.webhooks import RenderedJob, RenderJob
 from gridloom_domain.addresses import networks
 from gridloom_domain.targets import TargetRules
 from gridloom_kit.batch import GroupCommit
@@ -18,6 +19,7 @@ from gridloom_kit.clock import SystemClock
 from gridloom_kit.mongo import Database, ensure_indexes, open_database
 from gridloom_kit.seal import Seal
 from gridloom_kit.service import Service, answer, check, hear, on, task, tick
+from gridloom_webhook.bodies import Bodies
 from gridloom_webhook.courier import Books, Courier
 from gridloom_webhook.desk import Desk
 from gridloom_webhook.dispatch import Dispatcher
@@ -27,7 +29,6 @@ from gridloom_webhook.handlers import Facts, Files, Revocations
 from gridloom_webhook.lanes import Board, Caps
 from gridloom_webhook.post import Post
 from gridloom_webhook.progress import Means, Progress
-from gridloom_webhook.record import Subscription
 from gridloom_webhook.rules import Terms
 from gridloom_webhook.sender import Patience, Sender, open_sender
 from gridloom_webhook.settings import Settings
@@ -38,10 +39,10 @@ from gridloom_webhook.store.indexes import INDEXES
 from gridloom_webhook.store.log import DeliveryLog
 from gridloom_webhook.store.secrets import SecretStore
 from gridloom_webhook.store.subscriptions import SubscriptionStore
+from gridloom_webhook.troubles import Troubles
 
 NAME = registry.WEBHOOK
 _FACTS = (JobAccepted, JobStarted, JobRetried, JobFinished)
-_RENDER_SECONDS = 10.0
 _GAUGE_SECONDS = 5.0
 _MARGIN_SECONDS = 1.0
 """What a lease must last beyond an attempt: the time to record how it ended."""
@@ -58,7 +59,8 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
         sender = await stack.enter_async_context(open_sender(rules, settings.dns_servers, SystemClock()))
         stores = Stores(database, settings.retention_seconds)
         groups = await Groups.open(stack, stores)
-        yield compose(settings, bus, Core(settings, bus, sender, stores, groups), stores)
+        bodies = Bodies(bus, await stack.enter_async_context(ClientSession(cookie_jar=DummyCookieJar())))
+        yield compose(settings, bus, Core(settings, bodies, sender, stores, groups), stores)
 
 
 def target_rules(settings: Settings) -> TargetRules:
@@ -69,17 +71,6 @@ def target_rules(settings: Settings) -> TargetRules:
         own_hosts=frozenset(settings.own_hosts),
         denied=networks(settings.denied_networks),
     )
-
-
-def rendering(bus: Bus) -> Callable[[Subscription], Awaitable[bytes]]:
-    """Return what asks the gateway for the bytes of a job's GET answer."""
-
-    async def render(subscription: Subscription) -> bytes:
-        question = RenderJob(job=subscription.job, account=subscription.account, format=subscription.format)
-        rendered: RenderedJob = await bus.request(registry.RENDER_JOB, question, timeout_seconds=_RENDER_SECONDS)
-        return rendered.body
-
-    return render
 
 
 class Stores:
@@ -117,8 +108,7 @@ class Groups:
         )
         books = Books(
             outcomes=await enter(GroupCommit(deliveries.record)),
-            troubles=await enter(GroupCommit(stores.endpoints.find)),
-            endpoints=stores.endpoints,
+            troubles=Troubles(await enter(GroupCommit(stores.endpoints.find)), stores.endpoints, SystemClock()),
             bury=deliveries.bury,
         )
         return cls(files, books)
@@ -127,22 +117,27 @@ class Groups:
 class Core:
     """What sends, and what it needs."""
 
-    def __init__(self, settings: Settings, bus: Bus, sender: Sender, stores: Stores, groups: Groups) -> None:
+    def __init__(self, settings: Settings, bodies: Bodies, sender: Sender, stores: Stores, groups: Groups) -> None:
         clock = SystemClock()
         terms = Terms(settings.schedule_seconds, settings.disable_after_seconds, SystemRandom().random)
         patience = Patience(settings.connect_seconds, settings.total_seconds)
         quick = Patience(settings.progress_total_seconds, settings.progress_total_seconds)
-        seal, render = Seal(settings.master_key), rendering(bus)
+        seal = Seal(settings.master_key)
         self.clock = clock
         self.files = groups.files
-        self.freezer = Freezer(render, seal, terms, clock)
+        self.freezer = Freezer(bodies.render, seal, terms, clock)
         self.secrets = SigningSecrets(stores.secrets, seal, clock)
-        post = Post(sender, self.secrets.of, clock)
+        post = Post(sender, bodies, self.secrets.of, clock)
         board = Board(caps(settings))
         seconds = (settings.lease_seconds, settings.total_seconds + _MARGIN_SECONDS)
         courier = Courier(post, groups.books, terms, patience, clock)
         self.dispatcher = Dispatcher(stores.deliveries, courier, board, clock, seconds)
-        means = Means(render, self.freezer.vibe, stores.subscriptions.may_progress, stores.deliveries.keep_progress)
+        means = Means(
+            render=bodies.render_bytes,
+            vibe=self.freezer.vibe,
+            may_progress=stores.subscriptions.may_progress,
+            keep=stores.deliveries.keep_progress,
+        )
         self.progress = Progress(means, post, board, quick, clock)
 
 
