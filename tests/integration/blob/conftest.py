@@ -1,0 +1,126 @@
+"""The real blob service in this process, on real servers, with a scripted scheduler and quota around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gridloom_blob.service import Core, build, open_core
+from gridloom_blob.settings import Settings
+from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER
+from gridloom_kit.run import live
+from gridloom_testing.holding import Holder
+from gridloom_testing.plugin import OpenBus, UrlOf
+from gridloom_testing.servers import Infra, NatsServer, S3Server
+from integration.blob.scripted import Asker, ScriptedQuota, ScriptedScheduler
+
+SettingsFor = Callable[..., Settings]
+StartBlob = Callable[..., Awaitable["Replica"]]
+
+
+class Replica:
+    """One blob service: `stop` ends it in order, `kill` at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._stop = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(live(build, settings, BLOB, self._stop))
+
+    async def stop(self) -> None:
+        """End it as SIGTERM does."""
+        self._stop.set()
+        await self._task
+
+    async def kill(self) -> None:
+        """End it without any of its last steps."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@pytest.fixture(scope="module")
+def own_s3(infra: Infra, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server of this module alone: its bucket is counted, and it may be broken."""
+    server = infra.s3(tmp_path_factory.mktemp("s3").name)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def blob_settings(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str, own_s3: S3Server) -> SettingsFor:
+    """Settings of a blob service that sweeps only when it is told to; a test changes what it is about."""
+
+    def settings(**changes: Any) -> Settings:
+        usual: dict[str, Any] = {
+            "nats_url": nats_server.url,
+            "nats_user": BLOB,
+            "nats_password": nats_server.secrets.nats_passwords[BLOB],
+            "mongo_url": mongo_url_of(BLOB),
+            "mongo_database": database_name,
+            "s3_endpoint_url": own_s3.endpoint_url,
+            "s3_access_key": own_s3.access_key,
+            "s3_secret_key": own_s3.secret_key,
+            "s3_bucket": own_s3.bucket,
+            "s3_timeout_seconds": 2.0,
+            "stop_grace_seconds": 2.0,
+        }
+        return Settings(**(usual | changes))
+
+    return settings
+
+
+@pytest.fixture
+async def scheduler(bus_for: OpenBus) -> ScriptedScheduler:
+    """A scheduler with no jobs yet."""
+    scripted = ScriptedScheduler(await bus_for(SCHEDULER))
+    await scripted.open()
+    return scripted
+
+
+@pytest.fixture
+async def quota(bus_for: OpenBus) -> ScriptedQuota:
+    """A quota service where every account is on the default plan."""
+    scripted = ScriptedQuota(await bus_for(QUOTA))
+    await scripted.open()
+    return scripted
+
+
+@pytest.fixture
+async def asker(bus_for: OpenBus) -> AsyncIterator[Asker]:
+    """Somebody who asks, uploads and downloads."""
+    async with aiohttp.ClientSession() as http:
+        yield Asker(await bus_for(GATEWAY), http)
+
+
+@pytest.fixture
+async def start_blob(
+    blob_settings: SettingsFor, scheduler: ScriptedScheduler, quota: ScriptedQuota, asker: Asker
+) -> AsyncIterator[StartBlob]:
+    """Starts one more replica and returns once a replica answers."""
+    replicas: list[Replica] = []
+
+    async def start(**changes: Any) -> Replica:
+        replica = Replica(blob_settings(**changes))
+        replicas.append(replica)
+        await asker.until_answered()
+        return replica
+
+    yield start
+    for replica in replicas:
+        await replica.kill()
+
+
+@pytest.fixture
+async def blob(start_blob: StartBlob) -> Replica:
+    """One running service."""
+    return await start_blob()
+
+
+@pytest.fixture
+async def core(blob_settings: SettingsFor, scheduler: ScriptedScheduler, quota: ScriptedQuota) -> AsyncIterator[Core]:
+    """The insides of one more service, to sweep at any time of day."""
+    async with Holder() as holder:
+        yield await holder.open(open_core(blob_settings()))
