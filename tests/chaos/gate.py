@@ -35,6 +35,12 @@ class Gate:
             while self.inside < count:
                 await asyncio.sleep(_POLL_SECONDS)
 
+    async def until_left(self) -> None:
+        """Return once nobody waits here any more."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.inside:
+                await asyncio.sleep(_POLL_SECONDS)
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Speak as an OpenAI server does."""
         first, space, rest = ANSWER.partition(" ")

@@ -77,10 +77,11 @@ class Scene:
         self.accepted.append(str(answer.body["job_id"]))
         return self.accepted[-1]
 
-    async def until_total(self, status: str, count: int) -> None:
-        """Return once exactly so many jobs have this status."""
+    async def until_accepted(self, more: int) -> None:
+        """Return once so many further jobs have been accepted."""
+        goal = len(self.accepted) + more
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (await self.client.call("GET", f"{JOBS}?status={status}")).body["total"] != count:
+            while len(self.accepted) < goal:
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def until_shared(self, schedulers: Sequence[Running]) -> None:
