@@ -39,9 +39,15 @@ def a_finish(**changes: Any) -> JobFinished:
 
 
 def another_finish(first: JobFinished, **changes: Any) -> JobFinished:
-    """The same job's next ending, after a retry."""
+    """The same job's next ending, an hour later, after a retry."""
     usual = {"job": first.job, "account": first.account, "tag": first.tag, "model": first.model, "key": first.key}
-    return a_finish(**(usual | {"seq": first.seq + 5, "at": first.at, "created_at": first.created_at} | changes))
+    return a_finish(
+        **(
+            usual
+            | {"seq": first.seq + 5, "at": first.at + timedelta(hours=1), "created_at": first.created_at}
+            | changes
+        )
+    )
 
 
 def plain_sums(facts: Iterable[JobFinished]) -> dict[Group, Sums]:
