@@ -8,7 +8,7 @@ import pytest
 
 from gridloom_contract.quota import Plan
 from gridloom_quota.rules.sharing import shares
-from gridloom_quota.rules.sheet import GiveBack, Join, Lapse
+from gridloom_quota.rules.sheet import GiveBack, Join, Lapse, Tend
 from gridloom_quota.rules.views import quota_of
 from unit.quota.world import START, Books, RunningJob
 
@@ -86,8 +86,6 @@ def test_a_grant_that_nobody_returns_comes_back_after_its_end_and_a_grace() -> N
 
 
 def test_grants_get_another_grace_while_facts_may_wait_that_nobody_heard() -> None:
-    from gridloom_quota.rules.sheet import Tend  # noqa: PLC0415
-
     books = Books(MONTHLY)
     books.take(500)
     books.now += timedelta(seconds=60)
@@ -141,10 +139,10 @@ def test_a_retried_job_counts_both_of_its_attempts() -> None:
 
 
 @pytest.mark.parametrize("tokens", [-5, 2**70])
-def test_an_absurd_count_is_bounded(tokens: int) -> None:
+def test_an_absurd_count_is_not_counted_and_its_reservation_is_released(tokens: int) -> None:
     books, job = Books(MONTHLY), a_job()
-    books.note(job.finished(tokens, START))
-    assert 0 <= books.account.settled <= 2**40
+    books.note(job.assigned(None, 100, START), job.finished(tokens, START))
+    assert (books.account.settled, books.account.reserved) == (0, 0)
 
 
 def test_schedulers_hear_three_times_that_what_was_refused_fits_and_then_no_more() -> None:

@@ -89,6 +89,6 @@ def differences_from_ledger(first: Reading, last: Reading) -> Iterator[str]:
     """
     for count, used in last.after.items():
         account, window = count
-        booked = last.ledger[count]
-        if booked < first.before[count] or used < first.ledger[count]:
+        booked = last.ledger.get(count, 0)
+        if booked < first.before[count] or used < first.ledger.get(count, 0):
             yield f"account {account}: settled {used} in this {window}, the ledger has {booked}"

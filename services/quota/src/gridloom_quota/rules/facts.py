@@ -35,7 +35,11 @@ def applied(account: Account, booking: Booking, fact: Fact, context: Context) ->
         return _assigned(account, booking, fact)
     usage = fact.usage if isinstance(fact, JobFinished) else None
     account, booking = released(account, booking, context)
-    return _settled(account, booking, usage, fact.at) if usage else (account, booking)
+    return _settled(account, booking, usage, fact.at) if usage and _is_credible(usage) else (account, booking)
+
+
+def _is_credible(usage: Usage) -> bool:
+    return all(0 <= tokens <= MOST_TOKENS_OF_A_JOB for tokens in (usage.tokens_in, usage.tokens_out))
 
 
 def released(account: Account, booking: Booking, context: Context) -> tuple[Account, Booking]:
@@ -80,7 +84,7 @@ def _settled(account: Account, booking: Booking, usage: Usage, at: datetime) -> 
     """Count what the job really used, in the windows that hold its end."""
     if booking.settled is not None:
         return account, booking
-    tokens = min(max(0, usage.tokens_in) + max(0, usage.tokens_out), MOST_TOKENS_OF_A_JOB)
+    tokens = usage.tokens_in + usage.tokens_out
     account = rolled(account, at)
     windows = {
         window: replace(record, used=record.used + tokens) if at >= record.start else record

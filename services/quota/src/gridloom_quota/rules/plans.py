@@ -11,8 +11,8 @@ from gridloom_quota.record import DEFAULT_PLAN
 MOST_TOKENS = 2**53
 """The largest number that every reader of JSON keeps exactly."""
 
-MOST_TOKENS_OF_A_JOB = 2**40
-"""What a worker claims beyond this is not believed, so that sums always fit 64 bits."""
+MOST_TOKENS_OF_A_JOB = 10**12
+"""A count beyond this is not counted, in the ledger neither: sums always fit 64 bits."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _COUNTS = (
