@@ -79,3 +79,9 @@ async def test_what_is_not_due_is_not_won(store: DeliveryStore) -> None:
     assert [one.job for one in claim.won] == ["1"]
     assert claim.next_at == later
     assert claim.won[0].state is DeliveryState.PENDING
+
+
+async def test_large_bodies_are_won_a_few_at_a_time(store: DeliveryStore) -> None:
+    await store.insert([a_delivery(n, body=b"x" * 1_000_000) for n in range(6)])
+    claim = await store.claim("acc1 https://example.org", NOW, ("a", NOW + timedelta(seconds=40)), 6)
+    assert (len(claim.won), claim.next_at) == (2, NOW)

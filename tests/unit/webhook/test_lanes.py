@@ -108,6 +108,15 @@ def test_a_breaker_stays_open_twice_as_long_each_time_up_to_a_bound() -> None:
     assert pauses == [0, 0, 30, 60, 100, 100]
 
 
+def test_a_receiver_that_turns_everything_down_is_alive() -> None:
+    board = a_board()
+    for _ in range(5):
+        board.note(lane(), NOW)
+        end(board, board.pick(NOW), Answer("4xx", status=410))
+    board.note(lane(), NOW)
+    assert len(board.pick(NOW)) == 4
+
+
 def test_a_busy_receiver_that_asks_for_time_gets_it() -> None:
     board = a_board()
     board.note(lane(), NOW)

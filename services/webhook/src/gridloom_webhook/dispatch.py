@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Protocol
@@ -139,7 +140,7 @@ class Dispatcher:
         lane = slots[0].lane.key
         try:
             found = self._from_stock(lane, len(slots)) or await self._claim(lane, len(slots))
-        except DatabaseError as error:
+        except Exception as error:  # noqa: BLE001 - one lane's record must not end the sending of all
             log.warning("dispatch.claim_failed", err=str(error))
             found = []
             self.look(lane, self._clock.now() + timedelta(seconds=_AFTER_ERROR_SECONDS))
@@ -150,7 +151,8 @@ class Dispatcher:
 
     async def _claim(self, lane: str, wanted: int) -> list[Delivery]:
         now = self._clock.now()
-        claim = await self._claims.claim(lane, now, (token_hex(8), now + self._lease), max(wanted, _STOCK_OF_LANE))
+        most = _STOCK_OF_LANE if self._stock_bytes < _STOCK_BYTES else wanted
+        claim = await self._claims.claim(lane, now, (token_hex(8), now + self._lease), most)
         if claim.won:
             point("webhook.claimed")
         if claim.next_at:
@@ -207,6 +209,13 @@ class Dispatcher:
         else:
             self._stock.pop(lane, None)
         return found
+
+    def forget_signatures(self, kid: str) -> None:
+        """Take the signatures made with an API key from what waits here."""
+        for stock in self._stock.values():
+            for place, delivery in enumerate(stock):
+                if delivery.kid == kid:
+                    stock[place] = replace(delivery, vibe=None)
 
     async def _hand_back(self) -> None:
         left = [delivery for stock in self._stock.values() for delivery in stock]

@@ -137,7 +137,7 @@ class Facts:
             return
         subscription = await self._files.find.submit(fact.job)
         if subscription is None:
-            raise Retry("the subscription is not here yet", _SOON_SECONDS)
+            raise self._unknown(fact)
         if START in subscription.events and subscription.ended_seq < fact.seq:
             self._progress.note(Note(subscription, START, fact.seq, fact.at))
 
@@ -182,7 +182,7 @@ class Facts:
     async def _close(self, fact: JobFinished) -> None:
         await self._files.close.submit(Closing(fact.job, fact.seq, self._freezer.clock.now()))
 
-    def _unknown(self, fact: JobFinished) -> Exception:
+    def _unknown(self, fact: JobStarted | JobFinished) -> Exception:
         age = self._age(fact)
         if age > _PATIENCE:
             message = f"job {fact.job} ended with a webhook that nobody ever told of"
@@ -197,12 +197,14 @@ class Facts:
 class Revocations:
     """A revoked key signs nothing any more; what is under way carries the account's own signature alone."""
 
-    def __init__(self, keys: Keys, forget_signatures: Callable[[str], Awaitable[int]]) -> None:
+    def __init__(self, keys: Keys, forget_signatures: Callable[[str], Awaitable[int]], dispatcher: Dispatcher) -> None:
         self._keys = keys
         self._forget_signatures = forget_signatures
+        self._dispatcher = dispatcher
 
     async def on_revoked(self, news: KeyRevoked) -> None:
         """Drop every sealed copy of the key and the signatures that were made with it."""
+        self._dispatcher.forget_signatures(news.kid)
         sealed = await self._keys.forget_key(news.kid)
         signatures = await self._forget_signatures(news.kid)
         log.info("webhook.key_forgotten", kid=news.kid, sealed=sealed, signatures=signatures)

@@ -42,7 +42,7 @@ class Lane:
     planned_at: datetime | None = None
     is_queued: bool = False
     is_proven: bool = False
-    """Whether its last request succeeded: until then it gets one request at a time."""
+    """Whether its last request was answered: until then it gets one request at a time."""
     failures: int = 0
     opens_at: datetime | None = None
     """Nothing is sent before; after it one probe, until one succeeds."""
@@ -53,7 +53,7 @@ class Lane:
             return 0
         return (caps.per_lane if self.is_proven else 1) - self.running
 
-    def succeeded(self) -> None:
+    def answered(self) -> None:
         """Close the breaker."""
         self.is_proven, self.failures, self.opens_at = True, 0, None
 
@@ -157,8 +157,8 @@ class Board:
 
     def learn(self, slot: Slot, answer: Answer, now: datetime) -> None:
         """Take into account how a request to the slot's lane ended."""
-        if answer.is_delivered:
-            slot.lane.succeeded()
+        if answer.is_alive:
+            slot.lane.answered()
         else:
             slot.lane.failed(now, self.caps, hold_seconds(answer))
 

@@ -17,6 +17,7 @@ PROGRESS_SECONDS = 0.5
 """Intermediate events of one job are at least so far apart."""
 
 _BUSY = frozenset({429, 502, 503, 504})
+_OVERWHELMED = frozenset({408, 425, 429})
 _QUIET = timedelta(hours=30)
 """Failures further apart than this are not one run: it is the longest pause between two attempts, and some more."""
 
@@ -45,6 +46,11 @@ class Answer:
     def is_delivered(self) -> bool:
         """Whether the receiver has it: only a 2xx says so."""
         return self.result == "2xx"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the receiver is up and reads what it gets, if only to turn it down: no reason to spare it."""
+        return self.status is not None and self.status < 500 and self.status not in _OVERWHELMED
 
     @property
     def is_gone(self) -> bool:

@@ -156,7 +156,7 @@ def caps(settings: Settings) -> Caps:
 def compose(settings: Settings, bus: Bus, core: Core, stores: Stores) -> Service:
     """Put the parts together."""
     facts = Facts(core.files, stores.subscriptions, core.freezer, core.dispatcher, core.progress)
-    revocations = Revocations(stores.subscriptions, stores.deliveries.forget_signatures)
+    revocations = Revocations(stores.subscriptions, stores.deliveries.forget_signatures, core.dispatcher)
     desk = Desk(stores.log, stores.endpoints, core.secrets, core.dispatcher, core.clock)
     gauges = Gauges(stores.deliveries, stores.endpoints)
     return Service(

@@ -21,7 +21,11 @@ _DUPLICATE = 11000
 _KEPT_ATTEMPTS = 30
 _UNLEASED = {"lease": {"$exists": False}}
 _NO_ATTEMPTS = {"attempts": 0}
-_DUE_AT = {"next_at": 1}
+_DUE_AT = {"next_at": 1, "size_bytes": 1}
+_CLAIMED_BYTES = 2 * 1024 * 1024
+
+
+Due = tuple[str, datetime, int]
 
 
 class DeliveryStore:
@@ -46,16 +50,16 @@ class DeliveryStore:
         """Win the deliveries of a lane that are due, at most `most`, under `lease` (a new token, and when it ends)."""
         token, until = lease
         found = self._deliveries.find({**PENDING, "lane": lane}, _DUE_AT).sort("next_at", 1).limit(most + 1)
-        seen = [(document["_id"], document["next_at"]) async for document in found]
-        due = [one for one in seen[:most] if one[1] <= now]
+        seen = [(document["_id"], document["next_at"], document["size_bytes"]) async for document in found]
+        due = _within_bytes([one for one in seen[:most] if one[1] <= now])
         rest = seen[len(due) :]
         next_at = rest[0][1] if rest else None
         if not due:
             return Claim((), next_at)
         change = {"$set": {"lease": token, "next_at": until}}
-        writes = [UpdateOne({**PENDING, "_id": name, "next_at": at}, change) for name, at in due]
+        writes = [UpdateOne({**PENDING, "_id": name, "next_at": at}, change) for name, at, _ in due]
         await self._deliveries.bulk_write(writes, ordered=False)
-        ours = {**PENDING, "_id": {"$in": [name for name, _ in due]}, "lease": token}
+        ours = {**PENDING, "_id": {"$in": [name for name, *_ in due]}, "lease": token}
         won = [delivery_of(document) async for document in self._deliveries.find(ours, _NO_ATTEMPTS)]
         return Claim(tuple(won), next_at)
 
@@ -132,6 +136,16 @@ class DeliveryStore:
         if outcome.state is DeliveryState.DELIVERED:
             values |= {"delivered_at": _ended_at(outcome.attempt)}
         return UpdateOne(query, {"$set": values, "$unset": unset, **_logged(outcome)})
+
+
+def _within_bytes(due: list[Due]) -> list[Due]:
+    """Return the first of them whose bodies together are of moderate size, and one at least."""
+    total = 0
+    for place, (_, _, size) in enumerate(due):
+        total += size
+        if place and total > _CLAIMED_BYTES:
+            return due[:place]
+    return due
 
 
 def _logged(outcome: Outcome) -> Document:

@@ -23,7 +23,7 @@ def subscription_document(subscription: Subscription) -> Document:
 def delivery_document(delivery: Delivery) -> Document:
     """Return a new delivery as it is stored."""
     document = _written(delivery, "id") | {"_id": delivery.id, "state": str(delivery.state), "attempts": []}
-    return document | {"lane": delivery.lane, "endpoint": delivery.endpoint}
+    return document | {"lane": delivery.lane, "endpoint": delivery.endpoint, "size_bytes": len(delivery.body)}
 
 
 def subscription_of(document: Document) -> Subscription:
