@@ -71,7 +71,10 @@ class ObjectReserved(Message, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class PresignObjects(Message, frozen=True, kw_only=True, omit_defaults=True, tag="blob.objects.presign.1"):
-    """Scheduler, gateway or webhook to blob: GET URLs for these refs, valid for `seconds`. With `verify` each must be there."""
+    """Scheduler, gateway or webhook to blob: GET URLs for these refs, valid for `seconds`.
+
+    With `verify` each must be there.
+    """
 
     refs: tuple[str, ...]
     seconds: int = 900
