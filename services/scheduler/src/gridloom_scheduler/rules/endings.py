@@ -23,7 +23,9 @@ from gridloom_scheduler.rules.transitions import Answer, Setback
 
 Report = StartReport | ResultReport
 
-_MAY_PASS = frozenset({FaultCode.UPSTREAM, FaultCode.WORKER_LOST, FaultCode.INTERNAL, FaultCode.UNAVAILABLE})
+_MAY_PASS = frozenset(
+    {FaultCode.UPSTREAM, FaultCode.BAD_OUTPUT, FaultCode.WORKER_LOST, FaultCode.INTERNAL, FaultCode.UNAVAILABLE}
+)
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _MOST_TOKENS = 1_000_000_000
