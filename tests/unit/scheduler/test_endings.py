@@ -90,6 +90,12 @@ def test_another_workers_report_is_stale() -> None:
     assert judged(job, result(job), worker="wsomebodyelse") == ([STALE], None)
 
 
+def test_what_one_engine_garbled_another_may_answer() -> None:
+    garbled = Fault(code=FaultCode.BAD_OUTPUT, message="not JSON", retryable=True)
+
+    assert after_fault(a_running_record(), garbled, a_moment()).after.state is State.HELD
+
+
 def test_pauses_grow_and_attempts_end() -> None:
     job = a_running_record(max_attempts=4)
     pauses = []
@@ -108,7 +114,7 @@ def test_pauses_grow_and_attempts_end() -> None:
     [
         Fault(code=FaultCode.UPSTREAM, message="no such parameter", retryable=False),
         Fault(code=FaultCode.INVALID, message="too long", retryable=True),
-        Fault(code=FaultCode.BAD_OUTPUT, message="not JSON", retryable=True),
+        Fault(code=FaultCode.TOO_LARGE, message="no bus message holds it", retryable=True),
     ],
 )
 def test_what_another_attempt_would_repeat_ends_the_job(fault: Fault) -> None:

@@ -66,7 +66,6 @@ def connect_options(settings: ServiceSettings, name: str, inbox_prefix: str, tok
         **{key: value for key, value in identity.items() if value},
         "name": f"{name}-{os.getpid()}",
         "inbox_prefix": inbox_prefix,
-        "max_reconnect_attempts": -1,
         "reconnect_time_wait": _RECONNECT_WAIT_SECONDS,
         "connect_timeout": 8,
         "ping_interval": 20,
@@ -84,16 +83,17 @@ async def connect(url: str, options: dict[str, Any], patience: Patience) -> Hard
         client = HardClient()
         try:
             # A first attempt that may reconnect would retry a refused credential for ever without a word.
-            await client.connect(url, **options, allow_reconnect=False)
+            await client.connect(url, **options, allow_reconnect=False, max_reconnect_attempts=1)
             if not client.is_connected:
                 raise NatsError("nats: the server did not complete the connection")
-            client.options["allow_reconnect"] = True
+            client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
             return client
         except (TimeoutError, NatsError, OSError) as error:
             await client.close()
+            reason = client.last_error or error
             if asyncio.get_running_loop().time() - started > patience.with_error(error):
                 raise
-            log.warning("bus.waiting_for_nats", url=redact(url), err=str(error) or type(error).__name__)
+            log.warning("bus.waiting_for_nats", url=redact(url), err=str(reason) or type(reason).__name__)
             await asyncio.sleep(_RECONNECT_WAIT_SECONDS)
 
 

@@ -49,7 +49,7 @@ class NatsSettings:
     """A client that does not read for so long is cut off, not waited for."""
     ping_interval_seconds: float = 20.0
     """Two unanswered pings end a connection."""
-    auth_timeout_seconds: float = 3.0
+    auth_timeout_seconds: float = 2.0
     """How long a client may take to log in, the auth callout included."""
 
 
