@@ -38,8 +38,8 @@ class Outside:
         self.receiver = receiver
         self.port = receiver.url.rpartition(":")[2]
 
-    async def send(self, host: str, scheme: str = "http") -> Answer:
-        return await self._sender.send(f"{scheme}://{host}:{self.port}/", b"{}", {}, PATIENCE)
+    async def send(self, host: str, patience: Patience = PATIENCE) -> Answer:
+        return await self._sender.send(f"http://{host}:{self.port}/", b"{}", {}, patience)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_a_name_that_does_not_exist_is_a_dns_failure(outside: Outside) -> 
 async def test_a_dns_server_that_is_silent_delays_no_other_lookup(outside: Outside) -> None:
     outside.names.is_silent = True
     async with asyncio.TaskGroup() as tasks:
-        stuck = [tasks.create_task(outside.send(f"stuck{n}.example.org")) for n in range(50)]
+        stuck = [tasks.create_task(outside.send(f"stuck{n}.example.org", Patience(20.0, 20.0))) for n in range(50)]
         while len(outside.names.asked) < 50:
             await asyncio.sleep(0.01)
         outside.names.is_silent = False
