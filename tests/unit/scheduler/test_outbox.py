@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from gridloom_contract.base import Message
 from gridloom_contract.events import JobReleased
 from gridloom_contract.work import WorkOrder
 from gridloom_kit.jetstream import Outgoing
-from gridloom_scheduler.outbox import Mark, Outbox, order_message
+from gridloom_kit.outbox import Fact, Mark, Outbox
+from gridloom_scheduler.outbox import fact_message, order_message
 from gridloom_testing.builders import an_order
 from unit.scheduler.records import NOW
 
@@ -26,19 +28,20 @@ class Recorder:
         self.sent += [item.message_id for item in items]
         return [item.message_id not in self.lost for item in items]
 
-    def on_order(self, order: WorkOrder, stored: bool) -> None:
+    def on_order(self, order: Message, stored: bool) -> None:
+        assert isinstance(order, WorkOrder)
         self.orders.append((order.job, stored))
 
     async def mark_published(self, marks: Iterable[Mark]) -> None:
         self.marks += list(marks)
 
 
-def fact(job: str, seq: int) -> JobReleased:
+def fact(job: str, seq: int) -> Fact:
     """Some fact."""
-    return JobReleased(job=job, account="acc1", seq=seq, at=NOW, id="f" * 32, reason="backoff")
+    return fact_message(JobReleased(job=job, account="acc1", seq=seq, at=NOW, id="f" * 32, reason="backoff"))
 
 
-async def outcome(recorder: Recorder, *facts: JobReleased) -> None:
+async def outcome(recorder: Recorder, *facts: Fact) -> None:
     """Post facts one by one and stop."""
     outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:

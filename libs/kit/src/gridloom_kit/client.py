@@ -50,6 +50,12 @@ class HardClient(Client):
         self._err = NatsError("nats: " + err_msg)
         await self._process_op_err(self._err)
 
+    async def _connect_to_server(self, s: Any) -> None:
+        """Close what a refused attempt left open; the client would only forget it."""
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
+
     def abandon_requests(self) -> None:
         """Fail what was asked before the connection broke:
         its answers will never come, and waiting out the time helps nobody.

@@ -11,8 +11,10 @@ from datetime import datetime
 
 import msgspec
 
+from gridloom_contract.base import Message
 from gridloom_contract.work import Holding, ModelSpeed, WorkerHeartbeat, WorkerHello, WorkOrder
 from gridloom_kit.clock import Clock
+from gridloom_scheduler import metrics
 from gridloom_scheduler.record import JobRecord, WorkerRecord
 from gridloom_scheduler.rules.routes import routes_of
 
@@ -204,8 +206,11 @@ class Fleet:
         if seat is not None:
             seat.flights[job.id] = Flight(_slim(job))
 
-    def order_went(self, order: WorkOrder, stored: bool) -> None:
+    def order_went(self, order: Message, stored: bool) -> None:
         """Note that the order of a reserved slot is in its stream, or could not be put there."""
+        if not isinstance(order, WorkOrder):
+            raise TypeError(f"{type(order).__name__} is no order")
+        metrics.orders_unsent.inc(0 if stored else 1)
         seat = self._seats.get(order.worker)
         flight = seat.flights.get(order.job) if seat else None
         if flight is not None and flight.job.attempt == order.attempt:

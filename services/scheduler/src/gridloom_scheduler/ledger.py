@@ -13,12 +13,13 @@ from gridloom_contract.events import JobAssigned, JobFinished, JobRequeued
 from gridloom_contract.fault import FaultCode
 from gridloom_contract.vocabulary import State
 from gridloom_kit.log import get_logger
+from gridloom_kit.outbox import Outbox
 from gridloom_scheduler import metrics
 from gridloom_scheduler.catalogue import Catalogue
 from gridloom_scheduler.claims import order_of
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.fleet import Fleet
-from gridloom_scheduler.outbox import Outbox
+from gridloom_scheduler.outbox import fact_message
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 
@@ -57,7 +58,7 @@ class Ledger:
         for job in jobs:
             label = self._catalogue.label(job.model)
             metrics.jobs_submitted.labels(label, self._catalogue.kind_of(job.model)).inc()
-        self._outbox.post_when_idle(fact for job in jobs for fact in job.events)
+        self._outbox.post_when_idle(fact_message(fact) for job in jobs for fact in job.events)
         self.follow_up(claims)
         claimed = {claim.before.id for claim in claims}
         routes = {job.route for job in jobs if job.id not in claimed}
@@ -71,7 +72,7 @@ class Ledger:
             routes |= self._follow_up(change)
             self._count(change)
         orders = [order_of(change.after) for change in changes if is_claim(change)]
-        self._outbox.post((fact for change in changes for fact in change.facts), orders)
+        self._outbox.post((fact_message(fact) for change in changes for fact in change.facts), orders)
         if routes:
             self._doorbell.ring(routes)
 

@@ -16,6 +16,7 @@ from gridloom_contract.streams import STREAMS
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.mongo import Database, ensure_indexes, open_database
+from gridloom_kit.outbox import Outbox
 from gridloom_kit.service import Answer, Service, Tick, answer, check, hear, task, tick
 from gridloom_kit.streams import ensure_streams
 from gridloom_scheduler.access import Bouncer, Tokens
@@ -36,7 +37,6 @@ from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
 from gridloom_scheduler.intake import Intake
 from gridloom_scheduler.ledger import Ledger
-from gridloom_scheduler.outbox import Outbox
 from gridloom_scheduler.pace import Pace
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.reception import Greeter, Reception

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from gridloom_domain.job import Reason
-from gridloom_kit.jetstream import Outgoing
 from gridloom_kit.log import get_logger
+from gridloom_kit.outbox import Mark, Stream
 from gridloom_scheduler.chance import Chance
 from gridloom_scheduler.ledger import Ledger
-from gridloom_scheduler.outbox import Mark, Stream, fact_message
+from gridloom_scheduler.outbox import fact_message
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules import transitions
@@ -106,12 +106,7 @@ class Republisher:
         if not jobs:
             return
         missing = [fact_message(fact) for job in jobs for fact in job.events if fact.seq > job.published]
-        stored = await self._stream.publish_many(missing)
-        arrived = {item.message_id for item, is_stored in zip(missing, stored, strict=True) if is_stored}
-        await self._jobs.mark_published(_marks(jobs, missing, arrived))
-        log.info("outbox.swept", jobs=len(jobs), facts=len(missing), stored=len(arrived))
-
-
-def _marks(jobs: Sequence[JobRecord], missing: Sequence[Outgoing], arrived: set[str]) -> list[Mark]:
-    lost = {item.message_id.partition(":")[0] for item in missing if item.message_id not in arrived}
-    return [(job.id, job.published, job.seq) for job in jobs if job.id not in lost]
+        stored = await self._stream.publish_many([fact.outgoing for fact in missing])
+        lost = {fact.key for fact, is_stored in zip(missing, stored, strict=True) if not is_stored}
+        await self._jobs.mark_published(Mark(job.id, job.published, job.seq) for job in jobs if job.id not in lost)
+        log.info("outbox.swept", jobs=len(jobs), facts=len(missing), stored=stored.count(True))

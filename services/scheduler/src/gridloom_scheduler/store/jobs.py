@@ -12,6 +12,7 @@ from pymongo.errors import BulkWriteError
 
 from gridloom_contract.vocabulary import State
 from gridloom_kit.mongo import FORGETTABLE, Database, Document
+from gridloom_kit.outbox import Mark
 from gridloom_scheduler.record import JobRecord, job_of, to_document
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.store.indexes import JOBS
@@ -109,8 +110,8 @@ class JobStore:
         """Return how many jobs have facts that may be missing on the bus, counting no further than `limit`."""
         return await self._jobs.count_documents({"unpublished_since": {"$exists": True}}, limit=limit)
 
-    async def mark_published(self, marks: Iterable[tuple[str, int, int]]) -> None:
-        """Note, cheaply, for `(job, before, last)` that the facts after `before` up to `last` are on the bus."""
+    async def mark_published(self, marks: Iterable[Mark]) -> None:
+        """Note, cheaply, for each mark that the facts after `before` up to `last` are on the bus."""
         updates = [_mark(job, before, last) for job, before, last in marks]
         if updates:
             await self._marks.bulk_write(updates, ordered=False)

@@ -1,0 +1,146 @@
+"""The transactional outbox: what a write says happened goes to JetStream soon after it, in order, and nobody waits.
+
+A fact is part of the document whose change it reports before it comes here, so what is lost on the way (a crash, a
+wiped stream) is published again by a sweeper. That it arrived is noted late and in batches: one cheap write for most
+documents. Messages that are no facts go along in the same order; whoever posts them hears what became of them.
+
+Facts of documents that are under way go before those that can wait: a hundred thousand new ones must not keep anybody
+idle. The facts of one document stay in order all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from gridloom_contract.base import Message
+from gridloom_kit.jetstream import Outgoing
+from gridloom_kit.log import get_logger
+from gridloom_kit.mongo import DatabaseError
+
+log = get_logger()
+
+_MARK_SECONDS = 0.3
+_MOST_AT_ONCE = 256
+_MOST_BATCHES = 8
+
+
+class Mark(NamedTuple):
+    """The facts of document `key` after seq `before` up to `last` are on the bus."""
+
+    key: str
+    before: int
+    last: int
+
+
+class Fact(NamedTuple):
+    """A fact as it is published: number `seq` of document `key`, always under the same message id."""
+
+    key: str
+    seq: int
+    outgoing: Outgoing
+
+
+class Stream(Protocol):
+    """Where messages go."""
+
+    async def publish_many(self, items: Sequence[Outgoing]) -> list[bool]:
+        """Store messages; say for each whether it is stored."""
+        ...
+
+
+class Marks(Protocol):
+    """Where it is noted what arrived."""
+
+    async def mark_published(self, marks: Iterable[Mark]) -> None:
+        """Note the marks. Raises `DatabaseError`; the sweeper then publishes again, which harms nobody."""
+        ...
+
+
+class Outbox:
+    """Publishes what is posted, soon and in order. `on_other` hears of each message that is no fact."""
+
+    def __init__(self, stream: Stream, marks: Marks, on_other: Callable[[Message, bool], None]) -> None:
+        self.stream = stream
+        self._store = marks
+        self._on_other = on_other
+        self._posted: deque[Fact | Outgoing] = deque()
+        self._waiting: dict[str, list[Fact]] = {}
+        self._arrived: dict[str, set[int]] = {}
+        self._something = asyncio.Event()
+        self._places = asyncio.Semaphore(_MOST_BATCHES)
+
+    def post(self, facts: Iterable[Fact], others: Iterable[Outgoing] = ()) -> None:
+        """Have facts, and other messages after them, published soon."""
+        for fact in facts:
+            self._posted.extend(self._waiting.pop(fact.key, ()))
+            self._posted.append(fact)
+        self._posted.extend(others)
+        self._something.set()
+
+    def post_when_idle(self, facts: Iterable[Fact]) -> None:
+        """Have facts published once nothing else is to be."""
+        for fact in facts:
+            self._waiting.setdefault(fact.key, []).append(fact)
+        self._something.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until told to stop; then what is posted still goes out."""
+        async with asyncio.TaskGroup() as tasks:
+            marking = tasks.create_task(self._mark_often())
+            stopping = tasks.create_task(self._wake_on(stop))
+            while not stop.is_set() or self._posted or self._waiting:
+                await self._something.wait()
+                self._something.clear()
+                await self._send_posted(tasks)
+            await stopping
+            marking.cancel()
+        await self._mark()
+
+    async def _wake_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._something.set()
+
+    async def _send_posted(self, tasks: asyncio.TaskGroup) -> None:
+        while self._posted or self._waiting:
+            await self._places.acquire()
+            tasks.create_task(self._send(self._next_batch()))
+
+    def _next_batch(self) -> list[Fact | Outgoing]:
+        batch = [self._posted.popleft() for _ in range(min(len(self._posted), _MOST_AT_ONCE))]
+        while not self._posted and self._waiting and len(batch) < _MOST_AT_ONCE:
+            batch += self._waiting.pop(next(iter(self._waiting)))
+        return batch
+
+    async def _send(self, batch: list[Fact | Outgoing]) -> None:
+        outgoing = [item.outgoing if isinstance(item, Fact) else item for item in batch]
+        try:
+            for item, stored in zip(batch, await self.stream.publish_many(outgoing), strict=True):
+                if not isinstance(item, Fact):
+                    self._on_other(item.message, stored)
+                elif stored:
+                    self._arrived.setdefault(item.key, set()).add(item.seq)
+        finally:
+            self._places.release()
+
+    async def _mark_often(self) -> None:
+        while True:
+            await asyncio.sleep(_MARK_SECONDS)
+            await self._mark()
+
+    async def _mark(self) -> None:
+        arrived, self._arrived = self._arrived, {}
+        try:
+            await self._store.mark_published(_run_of(key, seqs) for key, seqs in arrived.items())
+        except DatabaseError as error:
+            log.warning("outbox.not_marked", documents=len(arrived), err=str(error))
+
+
+def _run_of(key: str, seqs: set[int]) -> Mark:
+    """Return the first run without a gap; what comes after a gap is left to the sweeper."""
+    first = last = min(seqs)
+    while last + 1 in seqs:
+        last += 1
+    return Mark(key, first - 1, last)
