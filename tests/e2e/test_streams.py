@@ -71,7 +71,7 @@ async def test_after_the_end_the_text_is_replayed_from_the_start_or_from_where_a
 
 
 async def test_the_stream_of_a_canceled_job_ends_with_what_was_said(client: ApiClient, beside: ApiClient) -> None:
-    job = await client.submit(prompt=SLOW)
+    job = await client.submit(prompt="[[tokens=5]] [[hang]]")
     async with reading(beside, job) as reader:
         await read_words(reader, 5)
         await client.call("POST", f"{JOBS}/{job}/cancel")
