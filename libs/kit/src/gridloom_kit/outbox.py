@@ -11,6 +11,7 @@ idle. The facts of one document stay in order all the same.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
@@ -22,7 +23,9 @@ from gridloom_kit.mongo import DatabaseError
 
 log = get_logger()
 
-_MARK_SECONDS = 0.3
+_MARK_SECONDS = 0.5
+_SETTLED_SECONDS = 3.0
+"""A document that is under way is marked no sooner than this: most reach their last fact first, and take one mark."""
 _MOST_AT_ONCE = 256
 _MOST_BATCHES = 8
 
@@ -36,11 +39,26 @@ class Mark(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """A fact as it is published: number `seq` of document `key`, always under the same message id."""
+    """A fact as it is published: number `seq` of document `key`, always under the same message id.
+
+    After the one that `is_last` no others are to be expected.
+    """
 
     key: str
     seq: int
     outgoing: Outgoing
+    is_last: bool = False
+
+
+class _Arrived:
+    """The facts of one document that are on the bus and not marked yet."""
+
+    __slots__ = ("is_complete", "seqs", "since")
+
+    def __init__(self, since: float) -> None:
+        self.seqs: set[int] = set()
+        self.since = since
+        self.is_complete = False
 
 
 class Stream(Protocol):
@@ -68,7 +86,7 @@ class Outbox:
         self._on_other = on_other
         self._posted: deque[Fact | Outgoing] = deque()
         self._waiting: dict[str, list[Fact]] = {}
-        self._arrived: dict[str, set[int]] = {}
+        self._arrived: dict[str, _Arrived] = {}
         self._something = asyncio.Event()
         self._places = asyncio.Semaphore(_MOST_BATCHES)
 
@@ -97,7 +115,7 @@ class Outbox:
                 await self._send_posted(tasks)
             await stopping
             marking.cancel()
-        await self._mark()
+        await self._mark(math.inf)
 
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -121,21 +139,29 @@ class Outbox:
                 if not isinstance(item, Fact):
                     self._on_other(item.message, stored)
                 elif stored:
-                    self._arrived.setdefault(item.key, set()).add(item.seq)
+                    self._note(item)
         finally:
             self._places.release()
+
+    def _note(self, fact: Fact) -> None:
+        arrived = self._arrived.get(fact.key)
+        if arrived is None:
+            arrived = self._arrived[fact.key] = _Arrived(asyncio.get_running_loop().time())
+        arrived.seqs.add(fact.seq)
+        arrived.is_complete = arrived.is_complete or fact.is_last
 
     async def _mark_often(self) -> None:
         while True:
             await asyncio.sleep(_MARK_SECONDS)
-            await self._mark()
+            await self._mark(asyncio.get_running_loop().time() - _SETTLED_SECONDS)
 
-    async def _mark(self) -> None:
-        arrived, self._arrived = self._arrived, {}
+    async def _mark(self, settled_before: float) -> None:
+        due = {key for key, one in self._arrived.items() if one.is_complete or one.since <= settled_before}
+        marks = [_run_of(key, self._arrived.pop(key).seqs) for key in due]
         try:
-            await self._store.mark_published(_run_of(key, seqs) for key, seqs in arrived.items())
+            await self._store.mark_published(marks)
         except DatabaseError as error:
-            log.warning("outbox.not_marked", documents=len(arrived), err=str(error))
+            log.warning("outbox.not_marked", documents=len(marks), err=str(error))
 
 
 def _run_of(key: str, seqs: set[int]) -> Mark:

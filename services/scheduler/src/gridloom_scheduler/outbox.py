@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gridloom_contract.events import JobEvent
+from gridloom_contract.events import JobEvent, JobFinished
 from gridloom_contract.registry import fact_subject
 from gridloom_contract.work import WorkOrder
 from gridloom_kit.jetstream import Outgoing
@@ -12,7 +12,7 @@ from gridloom_kit.outbox import Fact
 def fact_message(fact: JobEvent) -> Fact:
     """Return a fact as it is published: the same one always under the same id."""
     outgoing = Outgoing(subject=fact_subject(fact), message=fact, message_id=f"{fact.job}:{fact.seq}")
-    return Fact(fact.job, fact.seq, outgoing)
+    return Fact(fact.job, fact.seq, outgoing, is_last=isinstance(fact, JobFinished))
 
 
 def order_message(subject: str, order: WorkOrder) -> Outgoing:

@@ -20,7 +20,8 @@ from gridloom_scheduler.rules.changes import Change
 log = get_logger()
 
 _AT_ONCE = 500
-_UNPUBLISHED_SECONDS = 2.0
+_UNPUBLISHED_SECONDS = 6.0
+"""Longer than the outbox takes to note what arrived: only what was lost is published again."""
 
 
 class Due(Protocol):
@@ -97,7 +98,7 @@ class Republisher:
         self._is_mine = is_mine
 
     async def republish(self) -> None:
-        """Publish what has been missing for two seconds."""
+        """Publish what has been missing for longer than it takes to note that it arrived."""
         if not self._is_mine():
             return
         jobs = await self._jobs.unpublished(
