@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gridloom_contract import registry
+from gridloom_contract.events import JobRequeued
 from gridloom_contract.jobs import CancelJob
 from gridloom_contract.streams import WORK_STREAMS
 from gridloom_contract.vocabulary import State
@@ -200,3 +201,18 @@ async def test_a_canceled_order_is_taken_out_of_its_stream(
     left = [(await admin.js_api(f"STREAM.INFO.{stream}"))["state"]["messages"] for stream in WORK_STREAMS.values()]
 
     assert sum(left) == 0
+
+
+async def test_consumers_that_vanish_are_made_again(
+    scheduler: Replica, gateway: Gateway, start_worker: StartWorker, bus_for: OpenBus
+) -> None:
+    worker = await start_worker()
+    admin = await bus_for("admin")
+    for stream in WORK_STREAMS.values():
+        await admin.js_api(f"CONSUMER.DELETE.{stream}.{worker.id}")
+
+    job = await gateway.submit()
+
+    order = await worker.next_order()
+    assert order.job == job
+    assert [fact.reason for fact in await gateway.timeline(job) if isinstance(fact, JobRequeued)] == ["undelivered"]

@@ -138,6 +138,7 @@ async def compose(stack: AsyncExitStack, settings: Settings, stores: Stores, lin
     signer = Signer(settings.callout_seed, core.chance.clock)
     await Callout(lines.callout, stores.workers, tokens, signer, settings.worker_session_seconds).open()
     watch = await _watch_of(stack, core, stores, bus)
+    await watch.streams.look()
     desks = await _desks_of(stack, core, stores, lines, tokens)
     return Service(
         NAME,

@@ -27,6 +27,7 @@ class StreamWatch:
         self._fleet = fleet
         self._greeter = greeter
         self._born: dict[str, str] = {}
+        self._reborn_at = float("-inf")
 
     async def look(self) -> None:
         """Look once. During a leader change nobody answers, which is not "gone"."""
@@ -40,8 +41,10 @@ class StreamWatch:
             return
         now = {name: at for name, at in born.items() if at is not None}
         if any(self._born.get(name, now.get(name)) != now.get(name) for name in WORK_STREAMS.values()):
-            await self._ask_everybody()
+            self._reborn_at = self._fleet.now()
+            log.warning("streams.reborn")
         self._born |= now
+        await self._ask_those_from_before()
 
     async def _birth_of(self, stream: str) -> str | None:
         try:
@@ -51,7 +54,8 @@ class StreamWatch:
                 return None
             raise
 
-    async def _ask_everybody(self) -> None:
-        log.warning("streams.reborn", workers=sum(1 for _ in self._fleet))
+    async def _ask_those_from_before(self) -> None:
+        """Ask until they answer: a worker may have been without a connection when it was asked first."""
         for seat in self._fleet:
-            await self._greeter.ask(seat.id)
+            if seat.is_online and seat.greeted_at < self._reborn_at:
+                await self._greeter.ask(seat.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gridloom_contract.vocabulary import State
+from gridloom_contract.work import WorkerControl
 from gridloom_kit.log import get_logger
 from gridloom_scheduler import metrics
 from gridloom_scheduler.chance import Chance
@@ -66,6 +67,8 @@ class Vigil:
             # First the order goes: a second one on the same subject would be refused.
             await self._recall.purge(never_arrived)
             log.warning("orders.lost", worker=seat.id, jobs=len(never_arrived))
+            # Perhaps its consumers are gone, and what made them vanish went unnoticed: a hello makes them again.
+            await self._recall.control(seat.id, WorkerControl(order="hello"))
             await self._commit([endings.undelivered(job, self._chance.moment()) for job in never_arrived])
         abandoned = [flight.job for flight in _sure(seat) if lost.get(flight.job.id) is Loss.ABANDONED]
         if abandoned:
