@@ -18,7 +18,7 @@ class NameServer(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.answers: dict[str, list[list[str]]] = {}
         self.asked: list[str] = []
-        self.is_silent = False
+        self.is_silent_about: str | None = None
         self._transport: asyncio.DatagramTransport | None = None
         self._turns: dict[tuple[str, str], int] = {}
 
@@ -30,7 +30,8 @@ class NameServer(asyncio.DatagramProtocol):
         name = question.question[0].name.to_text().rstrip(".").lower()
         kind = dns.rdatatype.to_text(question.question[0].rdtype)
         self.asked.append(f"{name} {kind}")
-        if self.is_silent or self._transport is None:
+        is_silent = self.is_silent_about is not None and name.startswith(self.is_silent_about)
+        if is_silent or self._transport is None:
             return
         self._transport.sendto(self._answer(question, name, kind).to_wire(), address)
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import pairwise
 from typing import Any
 
 from gridloom_contract.webhooks import DeliveryState
 from gridloom_testing.builders import a_job_id
-from integration.webhook.conftest import Replica
-from integration.webhook.receivers import Receiver, after, ok, status
+from integration.webhook.conftest import Replica, StartWebhook
+from integration.webhook.receivers import Receiver, Request, after, ok, status
 from integration.webhook.scripted import ScriptedGateway, ScriptedScheduler
 from unit.webhook.facts import a_start, an_acceptance, an_end
 
 BOTH: dict[str, Any] = {"order": {"events": ("start", "completed")}}
+
+
+def apart(later: Request, earlier: Request) -> bool:
+    """Whether they arrived half a second apart, but for what two clocks differ in."""
+    return (later.at - earlier.at).total_seconds() >= 0.495
 
 
 async def started(scheduler: ScriptedScheduler, receiver: Receiver) -> str:
@@ -63,7 +70,20 @@ async def test_of_several_within_half_a_second_the_latest_is_told(
     await scheduler.tell(*(a_start(job, seq=seq, attempt=seq - 2) for seq in (5, 7, 9)))
     first, second = await receiver.received(2)
     assert (first.id, second.id) == (f"evt_{job}_3", f"evt_{job}_9")
-    assert (second.at - first.at).total_seconds() >= 0.45
+    assert apart(second, first)
+
+
+async def test_replicas_keep_the_distance_together_and_the_latest_arrives(
+    webhook: Replica, start_webhook: StartWebhook, scheduler: ScriptedScheduler, receiver: Receiver
+) -> None:
+    await start_webhook()
+    job = await started(scheduler, receiver)
+    for seq in range(5, 45, 2):
+        await scheduler.tell(a_start(job, seq=seq))
+        await asyncio.sleep(0.05)
+    while receiver.requests[-1].id != f"evt_{job}_43":
+        await receiver.received(len(receiver.requests) + 1)
+    assert all(apart(later, earlier) for earlier, later in pairwise(receiver.requests))
 
 
 async def test_a_start_that_comes_after_the_end_is_not_told(

@@ -15,7 +15,6 @@ from gridloom_webhook.rules import (
     hold_seconds,
     judge,
     pause_before,
-    progress_pause,
     retry_after,
 )
 from gridloom_webhook.settings import Settings
@@ -136,11 +135,6 @@ def test_gone_disables_at_once() -> None:
 def test_what_is_disabled_stays_as_it_was() -> None:
     disabled = trouble(NOW, NOW, NOW)
     assert failed(disabled, NOW + timedelta(days=9), is_gone=True) == disabled
-
-
-@pytest.mark.parametrize(("last", "pause"), [(None, 0.0), (10.0, 0.4), (9.6, 0.0), (1.0, 0.0)])
-def test_intermediate_events_keep_half_a_second_apart(last: float | None, pause: float) -> None:
-    assert progress_pause(last, 10.1) == pytest.approx(pause)
 
 
 def test_a_status_outside_http_is_a_broken_connection() -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from gridloom_contract.fault import FaultError
 from gridloom_contract.webhooks import Attempt
@@ -16,10 +17,10 @@ from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
 from gridloom_kit.mongo import DatabaseError
 from gridloom_webhook import metrics
-from gridloom_webhook.lanes import Board
+from gridloom_webhook.lanes import Board, Slot
 from gridloom_webhook.post import Post
-from gridloom_webhook.record import Delivery, Subscription, event_id, lane_of
-from gridloom_webhook.rules import Answer, progress_pause
+from gridloom_webhook.record import Delivery, Leave, Subscription, event_id, lane_of
+from gridloom_webhook.rules import PROGRESS_SECONDS
 from gridloom_webhook.sender import Patience
 
 log = get_logger()
@@ -35,14 +36,25 @@ class Note:
     at: datetime
 
 
+class Permits(Protocol):
+    """Who may send an intermediate event now, over all replicas."""
+
+    async def may_progress(self, job: str, seq: int, now: datetime) -> Leave:
+        """Take the right to send one about fact `seq`."""
+        ...
+
+    async def progressed(self, job: str, now: datetime) -> None:
+        """One has arrived: the next one keeps its distance from now."""
+        ...
+
+
 @dataclass(frozen=True)
 class Means:
     """What it takes to speak about a job: its document, its owner's signature, leave to do it, and the log."""
 
     render: Callable[[Subscription], Awaitable[bytes]]
     vibe: Callable[[Subscription, bytes], str | None]
-    may_progress: Callable[[str, int, datetime], Awaitable[bool]]
-    """Takes the right to send one about `(job, seq)` now, over all replicas."""
+    permits: Permits
     keep: Callable[[Delivery, Attempt], Awaitable[None]]
 
 
@@ -88,44 +100,45 @@ class Progress:
             await asyncio.wait({speaking})
 
     async def _speak(self, job: str) -> None:
-        """Send what waits, and stay for one pause after it, so that the next note keeps its distance."""
-        last_sent: float | None = None
+        """Send what waits, and stay for one pause after each answer, so that the next note keeps its distance."""
         try:
-            while job in self._waiting or last_sent is None:
-                await asyncio.sleep(progress_pause(last_sent, self._clock.monotonic()))
-                last_sent = self._clock.monotonic()
-                await self._tell(self._waiting.pop(job))
-                if job not in self._waiting:
-                    await asyncio.sleep(progress_pause(last_sent, self._clock.monotonic()))
+            while note := self._waiting.pop(job, None):
+                if not await self._tell(note):
+                    self._waiting.setdefault(job, note)
+                await asyncio.sleep(PROGRESS_SECONDS)
         finally:
             self._speaking.pop(job, None)
 
-    async def _tell(self, note: Note) -> None:
+    async def _tell(self, note: Note) -> bool:
+        """Send one note, or leave it out. False: another replica has just spoken of the job, so try again later."""
         subscription = note.subscription
         slot = self._board.reserve(lane_of(subscription.account, subscription.url), self._clock.now())
         if slot is None:
             metrics.throttled.inc()
-            return
+            return True
         try:
-            answer = await self._send(note)
-            if answer:
-                self._board.learn(slot, answer, self._clock.now())
+            return await self._send(note, slot)
         except (FaultError, DatabaseError) as error:
             log.info("progress.left_out", job=subscription.job, err=str(error))
         except Exception:
             log.exception("progress.failed", job=subscription.job)
         finally:
             self._board.release(slot)
+        return True
 
-    async def _send(self, note: Note) -> Answer | None:
+    async def _send(self, note: Note, slot: Slot) -> bool:
+        job = note.subscription.job
         body = await self._means.render(note.subscription)
-        if not await self._means.may_progress(note.subscription.job, note.seq, self._clock.now()):
-            metrics.throttled.inc()
-            return None
+        leave = await self._means.permits.may_progress(job, note.seq, self._clock.now())
+        if leave is not Leave.GIVEN:
+            metrics.throttled.inc(leave is Leave.NEVER)
+            return leave is Leave.NEVER
         delivery = _delivery(note, body, self._means.vibe(note.subscription, body))
         sent = await self._post.send(delivery, self._patience)
+        self._board.learn(slot, sent.answer, self._clock.now())
+        await self._means.permits.progressed(job, self._clock.now())
         await self._means.keep(delivery, sent.attempt)
-        return sent.answer
+        return True
 
 
 def _delivery(note: Note, body: bytes, vibe: str | None) -> Delivery:

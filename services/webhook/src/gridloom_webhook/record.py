@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from urllib.parse import urlsplit
 
 from gridloom_contract.webhooks import Attempt, DeliveryState
@@ -93,6 +94,16 @@ class Outcome:
     attempt: Attempt
     state: DeliveryState
     next_at: datetime | None = None
+
+
+class Leave(Enum):
+    """Whether an intermediate event may be sent."""
+
+    GIVEN = "given"
+    LATER = "later"
+    """One was sent a moment ago."""
+    NEVER = "never"
+    """The job has ended."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ JITTER = 0.2
 MOST_RETRY_AFTER_SECONDS = 86_400.0
 GONE = 410
 PROGRESS_SECONDS = 0.5
-"""Intermediate events of one job are at least so far apart."""
+"""Intermediate events of one job are at least so far apart, from the answer of one to the next request."""
 
 _BUSY = frozenset({429, 502, 503, 504})
 _OVERWHELMED = frozenset({408, 425, 429})
@@ -133,8 +133,3 @@ def after_failure(before: Trouble | None, fresh: Trouble, *, is_gone: bool, disa
         why = f"nothing was accepted since {since:%Y-%m-%d %H:%M} UTC"
         return replace(found, disabled_at=fresh.last_failure_at, why=why)
     return found
-
-
-def progress_pause(last_sent: float | None, now: float) -> float:
-    """Return the seconds until a job's next intermediate event may go out (`last_sent`, `now` in monotonic seconds)."""
-    return 0.0 if last_sent is None else max(0.0, last_sent + PROGRESS_SECONDS - now)

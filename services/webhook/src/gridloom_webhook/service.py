@@ -135,7 +135,7 @@ class Core:
         means = Means(
             render=bodies.render_bytes,
             vibe=self.freezer.vibe,
-            may_progress=stores.subscriptions.may_progress,
+            permits=stores.subscriptions,
             keep=stores.deliveries.keep_progress,
         )
         self.progress = Progress(means, post, board, quick, clock)

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from pymongo import UpdateOne
 
 from gridloom_kit.mongo import Database, Document
-from gridloom_webhook.record import Closing, Subscription
+from gridloom_webhook.record import Closing, Leave, Subscription
 from gridloom_webhook.rules import PROGRESS_SECONDS
 from gridloom_webhook.store.documents import subscription_document, subscription_of
 from gridloom_webhook.store.indexes import SUBSCRIPTIONS
+
+_SPACING = timedelta(seconds=PROGRESS_SECONDS)
 
 
 class SubscriptionStore:
@@ -49,14 +51,17 @@ class SubscriptionStore:
         query = {"_id": job, "reopened_seq": {"$lt": seq}, "ended_seq": {"$lt": seq}}
         await self._subscriptions.update_one(query, {"$set": values, "$unset": {"expire_at": ""}})
 
-    async def may_progress(self, job: str, seq: int, now: datetime) -> bool:
-        """Take the right to send one intermediate event of fact `seq` now.
+    async def may_progress(self, job: str, seq: int, now: datetime) -> Leave:
+        """Take the right to send one intermediate event of fact `seq` now, against all other replicas."""
+        live = {"_id": job, "ended_seq": {"$lt": seq}}
+        query = live | {"progress_at": {"$not": {"$gt": now - _SPACING}}}
+        if (await self._subscriptions.update_one(query, {"$set": {"progress_at": now}})).matched_count == 1:
+            return Leave.GIVEN
+        return Leave.LATER if await self._subscriptions.find_one(live, {"_id": 1}) else Leave.NEVER
 
-        Refused once the job has ended after it, or if one went out a moment ago, from any replica.
-        """
-        before = now - timedelta(seconds=PROGRESS_SECONDS)
-        query = {"_id": job, "ended_seq": {"$lt": seq}, "progress_at": {"$not": {"$gt": before}}}
-        return (await self._subscriptions.update_one(query, {"$set": {"progress_at": now}})).matched_count == 1
+    async def progressed(self, job: str, now: datetime) -> None:
+        """One has been sent and answered: the next one keeps its distance from now."""
+        await self._subscriptions.update_one({"_id": job}, {"$max": {"progress_at": now}})
 
     async def forget_key(self, kid: str) -> int:
         """Drop every sealed copy of this API key. Returns how many there were."""
