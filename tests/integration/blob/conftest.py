@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from gridloom_blob.service import Core, build, open_core
 from gridloom_blob.settings import Settings
 from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER
+from gridloom_kit.objects import open_objects
 from gridloom_kit.run import live
 from gridloom_testing.holding import Holder
 from gridloom_testing.plugin import OpenBus, UrlOf
@@ -41,12 +43,23 @@ class Replica:
 
 
 @pytest.fixture(scope="module")
-def own_s3(infra: Infra, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """An S3 server of this module alone: its bucket is counted, and it may be broken."""
+def s3_of_module(infra: Infra, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server of this module alone: it may be broken."""
     server = infra.s3(tmp_path_factory.mktemp("s3").name)
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+async def own_s3(s3_of_module: S3Server) -> AsyncIterator[S3Server]:
+    """The same with a bucket of this test alone, whose keys can be counted. It runs again afterwards."""
+    server = s3_of_module
+    server.bucket = f"test-{secrets.token_hex(6)}"
+    async with open_objects(server.endpoint_url, server.access_key, server.secret_key) as objects:
+        await objects.create_bucket(Bucket=server.bucket)
+    yield server
+    server.start()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
@@ -221,12 +221,21 @@ class Asker:
         async with self._http.get(URL(url, encoded=True)) as answer:
             return answer.status, await answer.read(), answer.headers.get("Content-Type")
 
+    async def until_refused(self, new_job: Callable[[], Job]) -> None:
+        """Return once no slot is made any more: an S3 that answered a second ago is believed to be well."""
+        async with asyncio.timeout(_WITHIN_SECONDS):
+            while True:
+                try:
+                    await self.create(new_job())
+                except FaultError:
+                    return
+
     async def until_answered(self) -> None:
         """Return once a blob service answers."""
         async with asyncio.timeout(_WITHIN_SECONDS):
             while True:
                 try:
-                    await self.presign()
+                    await self._bus.request(registry.PRESIGN_OBJECTS, PresignObjects(refs=()), timeout_seconds=1)
                     return
                 except FaultError as error:
                     if error.fault.code is not FaultCode.UNAVAILABLE:

@@ -196,9 +196,7 @@ async def test_a_job_that_was_claimed_meanwhile_does_not_get_the_file(
     assert (await core.blobs.holdings_of("acc1")).objects == 0
 
 
-async def test_a_job_that_runs_with_the_file_already_confirms_it(
-    scheduler: ScriptedScheduler, asker: Asker
-) -> None:
+async def test_a_job_that_runs_with_the_file_already_confirms_it(scheduler: ScriptedScheduler, asker: Asker) -> None:
     job = scheduler.a_job()
     slot = await asker.create(job)
     await asker.put(slot.upload_url, PNG)
