@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -25,21 +26,25 @@ StartBlob = Callable[..., Awaitable["Replica"]]
 
 
 class Replica:
-    """One blob service: `stop` ends it in order, `kill` at once."""
+    """One blob service. Use it with `async with running(…)`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._stop = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(live(build, settings, BLOB, self._stop))
+    def __init__(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
+        self._task = task
+        self._stop = stop
 
     async def stop(self) -> None:
         """End it as SIGTERM does."""
         self._stop.set()
-        await self._task
+        await asyncio.wait([self._task])
 
-    async def kill(self) -> None:
-        """End it without any of its last steps."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Replica]:
+    """Run a blob service; on leaving, it is stopped in order."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        yield Replica(tasks.create_task(live(build, settings, BLOB, stop)), stop)
+        stop.set()
 
 
 @pytest.fixture(scope="module")
@@ -113,17 +118,14 @@ async def start_blob(
     blob_settings: SettingsFor, scheduler: ScriptedScheduler, quota: ScriptedQuota, asker: Asker
 ) -> AsyncIterator[StartBlob]:
     """Starts one more replica and returns once a replica answers."""
-    replicas: list[Replica] = []
+    async with Holder() as holder:
 
-    async def start(**changes: Any) -> Replica:
-        replica = Replica(blob_settings(**changes))
-        replicas.append(replica)
-        await asker.until_answered()
-        return replica
+        async def start(**changes: Any) -> Replica:
+            replica = await holder.open(running(blob_settings(**changes)))
+            await asker.until_answered()
+            return replica
 
-    yield start
-    for replica in replicas:
-        await replica.kill()
+        yield start
 
 
 @pytest.fixture

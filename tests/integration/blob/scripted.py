@@ -222,13 +222,15 @@ class Asker:
             return answer.status, await answer.read(), answer.headers.get("Content-Type")
 
     async def until_refused(self, new_job: Callable[[], Job]) -> None:
-        """Return once no slot is made any more: an S3 that answered a second ago is believed to be well."""
+        """Return once slots are refused: an S3 that answered a second ago is believed to be well."""
         async with asyncio.timeout(_WITHIN_SECONDS):
             while True:
                 try:
                     await self.create(new_job())
-                except FaultError:
-                    return
+                except FaultError as error:
+                    if error.fault.code is FaultCode.UNAVAILABLE:
+                        return
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def until_answered(self) -> None:
         """Return once a blob service answers."""

@@ -8,7 +8,7 @@ import random
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -88,11 +88,19 @@ async def scene(scheduler: ScriptedScheduler, asker: Asker, core: Core, own_s3: 
     return Scene(scheduler, asker, core, own_s3, database)
 
 
-async def live_a_life(scene: Scene, jobs: list[Job]) -> None:
-    """What clients, gateway, scheduler and workers do; whoever is not answered goes on with the next."""
+@asynccontextmanager
+async def lived(scene: Scene) -> AsyncIterator[None]:
+    """Let clients, gateway, scheduler and workers do what they do meanwhile."""
+    async with asyncio.TaskGroup() as tasks:
+        life = tasks.create_task(_live(scene))
+        yield
+        life.cancel()
+
+
+async def _live(scene: Scene) -> None:
+    """Whoever is not answered goes on with the next."""
     while True:
         job = scene.scheduler.a_job()
-        jobs.append(job)
         with suppress(FaultError, aiohttp.ClientError):
             await _files(scene, job)
         with suppress(FaultError, aiohttp.ClientError):
@@ -174,12 +182,8 @@ async def test_a_crash_leaves_nothing_without_record_or_end(
 ) -> None:
     dying = await start_process(f"{name}:{random.randint(1, 4)}", **HURRY)
     await scene.asker.until_answered()
-    jobs: list[Job] = []
-    living = asyncio.get_running_loop().create_task(live_a_life(scene, jobs))
-    async with asyncio.timeout(60):
+    async with lived(scene), asyncio.timeout(60):
         assert await dying.wait() == KILLED
-    living.cancel()
-    await asyncio.wait({living})
 
     await start_blob()
     await expect_everything_accounted_for(scene)
@@ -189,15 +193,13 @@ async def test_a_crash_leaves_nothing_without_record_or_end(
 async def test_a_service_that_is_killed_again_and_again_leaves_nothing_without_record_or_end(
     scene: Scene, start_process: StartProcess, start_blob: StartBlob
 ) -> None:
-    living = asyncio.get_running_loop().create_task(live_a_life(scene, []))
-    for _ in range(4):
-        process = await start_process(**HURRY)
-        await scene.asker.until_answered()
-        await asyncio.sleep(0.5 + random.random())  # anywhere in its work
-        process.kill()
-        await process.wait()
-    living.cancel()
-    await asyncio.wait({living})
+    async with lived(scene):
+        for _ in range(4):
+            process = await start_process(**HURRY)
+            await scene.asker.until_answered()
+            await asyncio.sleep(0.5 + random.random())  # anywhere in its work
+            process.kill()
+            await process.wait()
     await start_blob()
     await expect_everything_accounted_for(scene)
     await expect_an_end_of_everything(scene)
@@ -212,18 +214,13 @@ async def test_a_confirmation_that_a_crash_cut_off_is_repeated_and_holds(
     job = scene.scheduler.a_job()
     slot = await scene.asker.create(job)
     await scene.asker.put(slot.upload_url, PNG)
-    cut_off = asyncio.get_running_loop().create_task(_confirm(scene, slot.blob))
-    assert await dying.wait() == KILLED
+    async with asyncio.TaskGroup() as tasks:
+        cut_off = tasks.create_task(scene.asker.confirm(slot.blob))
+        assert await dying.wait() == KILLED
+        cut_off.cancel()
     await start_blob()
-    cut_off.cancel()
-    await asyncio.wait({cut_off})
     assert (await scene.asker.confirm(slot.blob)).content_type == "image/png"
     assert scene.scheduler.attached_to(job) == (f"obj_{slot.blob}",)
     assert scene.scheduler.jobs[job.job].state is State.QUEUED
     await expect_everything_accounted_for(scene)
     await expect_an_end_of_everything(scene)
-
-
-async def _confirm(scene: Scene, blob: str) -> None:
-    with suppress(FaultError):
-        await scene.asker.confirm(blob)

@@ -14,8 +14,11 @@ from gridloom_blob.record import Blob, Phase
 from gridloom_blob.reserving import Minting
 from gridloom_blob.rules import SNIFFED_BYTES, judged_image, judged_object
 from gridloom_contract.blobs import Purpose
-from gridloom_domain.errors import Conflict, Unavailable
+from gridloom_domain.errors import Conflict, GridError, Unavailable
 from gridloom_kit.crash import point
+
+_MOST_KEYS = 32
+"""So often an upload may change while it is looked at."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +92,31 @@ class Sealer:
     async def _seal(self, blob: Blob) -> Blob:
         upload = await self._judged(blob, blob.upload_key)
         key = self._minting.key(blob.account, blob.job)
-        if not await self._blobs.add_key(blob, key):
-            raise Conflict("somebody else is faster")
+        if len(blob.keys) > _MOST_KEYS or not await self._blobs.add_key(blob, key):
+            raise Conflict("the upload is not open any more")
         point("blob.key_added")
+        try:
+            sealed = await self._copied(blob, key, upload)
+        except GridError:
+            await self._delete(key)
+            raise
+        await self._delete(blob.upload_key)
+        return sealed
+
+    async def _copied(self, blob: Blob, key: str, upload: Upload) -> Blob:
         if not await self._bucket.copy(blob.upload_key, key, upload.content_type):
             raise Conflict("the upload has gone")
         point("blob.copied")
-        copied = await self._judged(blob, key)
-        sealed = await self._blobs.seal(blob, self._with(blob, key, copied))
+        sealed = await self._blobs.seal(blob, self._with(blob, key, await self._judged(blob, key)))
         point("blob.sealed")
         if sealed is None:
             raise Conflict("somebody else was faster")
-        with suppress(Unavailable):  # it is deleted once more when nobody can be uploading any more
-            await self._bucket.delete((blob.upload_key,))
         return sealed
+
+    async def _delete(self, key: str) -> None:
+        """Sooner than the sweep, which deletes it once more when nobody can be writing there."""
+        with suppress(Unavailable):
+            await self._bucket.delete((key,))
 
     async def _judged(self, blob: Blob, key: str) -> Upload:
         size = await self._bucket.size_of(key)
