@@ -142,7 +142,6 @@ def test_a_job_refers_to_an_object_by_task_output_or_attachment(field: str) -> N
     blob = a_blob()
     named = (blob.ref,) if field == "attachments" else blob.ref
     assert refers_to(a_job(**{field: named}), blob)
-    assert not refers_to(a_job(**{field: named}, data_removed=True), blob)
     assert not refers_to(a_job(), blob)
 
 
@@ -163,6 +162,14 @@ def test_what_a_job_refers_to_is_attached_in_any_state(purpose: Purpose, phase: 
 @pytest.mark.parametrize("purpose", [Purpose.IMAGE, Purpose.TASK, Purpose.OUTPUT])
 def test_without_a_job_an_object_is_an_orphan(purpose: Purpose) -> None:
     assert fate(a_blob(purpose=purpose), None) == Doom("orphan")
+
+
+@pytest.mark.parametrize("state", [*LIVE, *ENDED])
+def test_what_was_attached_once_stays_as_long_as_its_jobs_data(state: State) -> None:
+    blob = a_blob(phase=Phase.ATTACHED)
+    assert fate(blob, a_job(state=state)) == Attach()
+    assert fate(blob, a_job(state=state, data_removed=True)) == Doom("orphan")
+    assert fate(blob, a_job(state=state, data_removed=True, attachments=(blob.ref,))) == Doom("orphan")
 
 
 @pytest.mark.parametrize("state", LIVE)

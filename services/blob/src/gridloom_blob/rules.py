@@ -132,10 +132,15 @@ class Doom:
 
 
 def fate(blob: Blob, job: Job | None) -> Attach | Wait | Doom:
-    """Decide what becomes of an object whose time to be looked at has come. `job` is None if there is none."""
-    if job is not None and refers_to(job, blob):
+    """Decide what becomes of an object whose time to be looked at has come. `job` is None if there is none.
+
+    What was attached once goes with its job's data, not sooner: an output that a retry replaced stays until then, too.
+    """
+    if job is None or job.data_removed:
+        return Doom("orphan")
+    if blob.phase is Phase.ATTACHED or refers_to(job, blob):
         return Attach()
-    if job is not None and blob.purpose is Purpose.OUTPUT and not is_terminal(job.state):
+    if blob.purpose is Purpose.OUTPUT and not is_terminal(job.state):
         return Wait()
     return Doom("orphan")
 
@@ -147,4 +152,4 @@ def has_expired(blob: Blob) -> bool:
 
 def refers_to(job: Job, blob: Blob) -> bool:
     """Say whether the job's document names the object."""
-    return not job.data_removed and blob.ref in (job.task_ref, job.output_ref, *job.attachments)
+    return blob.ref in (job.task_ref, job.output_ref, *job.attachments)

@@ -39,7 +39,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     max_account_bytes: int = 10_737_418_240
     """What an account may keep if its plan does not say (10 GiB). Outputs count, but are never refused."""
 
-    max_account_objects: int = 10_000
+    max_account_objects: int = 50_000
     """How many objects it may keep."""
 
     max_open_slots: int = 100
