@@ -136,28 +136,34 @@ async def test_it_cannot_answer_for_another_worker_or_for_a_service(
 
 
 async def test_words_it_puts_into_anothers_job_never_reach_a_reader(
-    client: ApiClient, thief: Probe, token: str, victim: Victim
+    grid: Grid, client: ApiClient, thief: Probe, token: str
 ) -> None:
-    name = ids.as_uuid(victim.job)
-    mine = subjects.tokens(worker_of(token), victim.job)
-    async with reading(client, name) as reader:
-        for offset in (0, len(reader.text)):
-            for attempt in (0, 1, 2, 9):
-                lie = TokenChunk(job=victim.job, attempt=attempt, offset=offset, text="LIES")
+    async with a_stranger(grid, "coveted") as holder:
+        name = await client.submit("coveted")
+        order = await holder.next_order()
+        await holder.start(order)
+        mine, its = (subjects.tokens(worker, order.job) for worker in (worker_of(token), holder.id))
+        async with reading(client, name) as reader:
+            await holder.bus.publish(its, TokenChunk(job=order.job, attempt=1, offset=0, text="honest"))
+            await reader.until_text("honest")
+            # Each lie says what could come next: the text goes on, starts over, or belongs to a later attempt.
+            for attempt, offset in ((1, 6), (1, 0), (2, 0), (0, 0)):
+                lie = TokenChunk(job=order.job, attempt=attempt, offset=offset, text=" lies")
                 assert await thief.may_publish(mine, encode(lie))
-        while len(reader.text.split()) < 20:
-            await reader.next()
-        async with reading(client, name) as late:
-            texts = [(await reader.until_done())["output"], (await late.until_done())["output"]]
+            await holder.bus.publish(its, TokenChunk(job=order.job, attempt=1, offset=6, text=" words"))
+            await reader.until_text("honest words")
+            async with reading(client, name) as late:
+                await late.until_text("honest words")
+                await holder.end(order, output="honest words")
+                ends = [await reader.until_done(), await late.until_done()]
 
-    assert [reader.text, late.text] == texts
-    assert "LIES" not in texts[0]
+    assert [document["output"] for document in ends] == ["honest words"] * 2
     assert reader.resets == late.resets == 0
 
 
 async def test_forged_stale_and_repeated_results_change_nothing(grid: Grid, client: ApiClient) -> None:
-    async with a_stranger(grid, "coveted") as holder, a_stranger(grid, "elsewhere") as thief:
-        name = await client.submit("coveted")
+    async with a_stranger(grid, "treasured") as holder, a_stranger(grid, "elsewhere") as thief:
+        name = await client.submit("treasured")
         order = await holder.next_order()
         await holder.start(order)
         before = await client.job(name)
