@@ -43,12 +43,19 @@ class HardClient(Client):
 
     async def _process_err(self, err_msg: str) -> None:
         handled_well = "permissions violation" in err_msg.lower() or "stale connection" in err_msg.lower()
-        if handled_well or not self.is_connected:
+        if handled_well or not self.options["allow_reconnect"]:
             await super()._process_err(err_msg)
             return
         metrics.nats_errors.labels("server").inc()
         self._err = NatsError("nats: " + err_msg)
         await self._process_op_err(self._err)
+
+    async def _process_op_err(self, e: Exception) -> None:
+        """Connect again whatever state the error finds the client in: only `close` closes it."""
+        is_adrift = not (self.is_closed or self.is_reconnecting or self.is_connected or self.is_connecting)
+        if is_adrift and self.options["allow_reconnect"]:
+            self._status = Client.CONNECTED
+        await super()._process_op_err(e)
 
     async def _connect_to_server(self, s: Any) -> None:
         """Close what a refused attempt left open; the client would only forget it."""

@@ -14,6 +14,7 @@ from gridloom_kit.wire import Headers, Subscription
 
 log = get_logger()
 
+_CANCEL_AGAIN_SECONDS = 0.2
 _ACK_WAIT_NANOSECONDS = 30_000_000_000
 """How long a handler may take before its message is delivered again."""
 
@@ -49,8 +50,7 @@ class Serving:
             await subscription.close()
         self._stop_pulling.set()
         await _within(self._pulling, grace_seconds)
-        for ticking in self._ticking:
-            ticking.cancel()
+        await _end(self._ticking)
         self._stop_tasks.set()
         await _within(self._running, grace_seconds)
 
@@ -99,6 +99,15 @@ async def _run_tick(tick: Tick) -> None:
         except Exception:
             metrics.tick_errors.labels(tick.name).inc()
             log.exception("tick.failed", tick=tick.name)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they end: `asyncio.wait_for` of Python 3.11 may lose a cancellation that meets its result."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 async def _within(tasks: list[asyncio.Task[None]], grace_seconds: float) -> None:

@@ -30,7 +30,6 @@ from gridloom_scheduler.consumers import Consumers
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.drafting import Drafting
 from gridloom_scheduler.duty import Duty
-from gridloom_scheduler.ending import Handler, ending
 from gridloom_scheduler.fleet import Fleet, Terms
 from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
 from gridloom_scheduler.gauges import Gauges
@@ -238,17 +237,16 @@ def _ticks(core: Core, stores: Stores, watch: Watch, desks: Desks) -> tuple[Tick
     sweeps = Sweeps(stores.jobs, core.ledger, core.recall, core.chance, leads)
     republisher = Republisher(stores.jobs, core.outbox.stream, core.chance, leads)
     gauges = Gauges(stores.queue, stores.jobs, stores.workers, core.catalogue, core.chance.clock)
-    table: tuple[tuple[str, float, Handler], ...] = (
-        ("vigil", 0.5, watch.vigil.look),
-        ("recheck", 0.25, watch.reconciliation.asked_for),
-        ("reconciliation", 5.0, watch.reconciliation.all),
-        ("look_everywhere", 2.0, watch.assigner.look_everywhere),
-        ("census", 2.0, core.census.refresh),
-        ("sightings", 5.0, watch.reception.note_sightings),
-        ("streams", 1.0, watch.streams.look),
-        ("sweeps", 1.0, sweeps.sweep),
-        ("outbox", 1.0, republisher.republish),
-        ("barred", 5.0, partial(desks.hand_back.sweep, leads)),
-        ("gauges", 10.0, partial(gauges.measure, leads)),
+    return (
+        tick("vigil", 0.5, watch.vigil.look),
+        tick("recheck", 0.25, watch.reconciliation.asked_for),
+        tick("reconciliation", 5.0, watch.reconciliation.all),
+        tick("look_everywhere", 2.0, watch.assigner.look_everywhere),
+        tick("census", 2.0, core.census.refresh),
+        tick("sightings", 5.0, watch.reception.note_sightings),
+        tick("streams", 1.0, watch.streams.look),
+        tick("sweeps", 1.0, sweeps.sweep),
+        tick("outbox", 1.0, republisher.republish),
+        tick("barred", 5.0, partial(desks.hand_back.sweep, leads)),
+        tick("gauges", 10.0, partial(gauges.measure, leads)),
     )
-    return tuple(tick(name, seconds, ending(handler)) for name, seconds, handler in table)
