@@ -7,7 +7,10 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
-TESTS := $(wildcard tests/unit tests/contract tests/integration tests/e2e tests/chaos)
+# The long ones first, so that none of them is left alone at the end.
+TESTS := $(wildcard tests/e2e tests/chaos tests/integration tests/contract tests/unit)
+# Tests mostly wait for servers and processes: twice as many at once as a small machine has cores.
+TESTERS ?= 4
 
 # The environment is up to date while nothing that went into it has changed, this folder's place included.
 INGREDIENTS := requirements.lock requirements-model.lock .ci/setup $(PROJECTS)
@@ -36,7 +39,7 @@ down: setup ## stop the grid that `gridloom up --detach` started
 	@$(BIN)/gridloom down
 
 test: setup ## all tests, against real servers
-	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile $(PYTEST_ARGS) $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile $(PYTEST_ARGS) $(TESTS)
 
 lint: setup ## style, types, layers, dependencies, house rules
 	$(BIN)/ruff check .

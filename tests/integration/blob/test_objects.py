@@ -10,6 +10,7 @@ import pytest
 from gridloom_blob.service import Core
 from gridloom_contract.blobs import Purpose
 from gridloom_contract.fault import FaultCode, FaultError
+from gridloom_testing.servers import S3Server
 from integration.blob.conftest import Replica, StartBlob
 from integration.blob.scripted import PNG, Asker, ScriptedQuota, ScriptedScheduler
 
@@ -119,12 +120,12 @@ async def test_over_the_limit_a_task_is_refused_and_an_output_never(
 
 
 async def test_urls_begin_with_the_public_address(
-    blob: Replica, scheduler: ScriptedScheduler, asker: Asker, start_blob: StartBlob
+    blob: Replica, scheduler: ScriptedScheduler, asker: Asker, start_blob: StartBlob, own_s3: S3Server
 ) -> None:
     await blob.stop()
     await start_blob(s3_public_url="https://files.example.org")
     slot = await asker.create(scheduler.a_job())
-    assert slot.upload_url.startswith("https://files.example.org/gridloom/acc1/")
+    assert slot.upload_url.startswith(f"https://files.example.org/{own_s3.bucket}/acc1/")
 
 
 async def test_too_many_refs_and_no_time_are_invalid(asker: Asker) -> None:
