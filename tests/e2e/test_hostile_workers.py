@@ -190,23 +190,34 @@ def verdicts_of(*receipts: Any) -> list[Verdict]:
     return [verdict for receipt in receipts for verdict in (*receipt.started, *receipt.results)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the reply subject of a pull or a hello is the worker's choice; nobody checks it"
-)
-async def test_it_cannot_have_the_server_or_the_scheduler_speak_for_it(grid: Grid, thief: Probe, token: str) -> None:
-    me, low, fact = worker_of(token), WORK_STREAMS["low"], subjects.event("finished", a_job_id())
-    hello = subjects.worker_hello(me), encode(a_worker_hello(worker=me, offers=(an_offer(model="bait"),)))
-    pull = f"$JS.API.CONSUMER.MSG.NEXT.{low}.{me}", b'{"no_wait":true}'
+async def test_it_cannot_have_the_scheduler_speak_for_it(grid: Grid, thief: Probe, token: str) -> None:
+    fact = subjects.event("finished", a_job_id())
+    subject, body = hello_of(token)
     async with open_probe(grid.nats, **grid.nats.login_of("admin")) as admin:
-        streams = admin.client.jetstream()
-        await thief.client.request(*hello, timeout=5)
-        born = (await streams.stream_info(low)).created
-
-        for (subject, body), elsewhere in ((hello, fact), (pull, f"$JS.API.STREAM.DELETE.{low}")):
-            await thief.client.publish(subject, body, reply=elsewhere)
-            with suppress(NatsTimeoutError):  # by then the one before has been answered, wherever to
-                await thief.client.request(subject, body, timeout=2)
+        await thief.client.publish(subject, body, reply=fact)
+        await thief.client.request(subject, body, timeout=5)  # by then the one before has been answered, if at all
 
         with pytest.raises(NotFoundError):
-            await streams.get_last_msg(EVENTS, fact)
+            await admin.client.jetstream().get_last_msg(EVENTS, fact)
+
+
+@pytest.mark.xfail(strict=True, reason="nats-server answers a pull on any subject; see the README's limits")
+async def test_it_cannot_have_the_server_speak_for_it(grid: Grid, thief: Probe, token: str) -> None:
+    low = WORK_STREAMS["low"]
+    pull = f"$JS.API.CONSUMER.MSG.NEXT.{low}.{worker_of(token)}"
+    async with open_probe(grid.nats, **grid.nats.login_of("admin")) as admin:
+        streams = admin.client.jetstream()
+        await thief.client.request(*hello_of(token), timeout=5)
+        born = (await streams.stream_info(low)).created
+
+        await thief.client.publish(pull, b'{"no_wait":true}', reply=f"$JS.API.STREAM.DELETE.{low}")
+        with suppress(NatsTimeoutError):  # by then the one before has been answered, wherever to
+            await thief.client.request(pull, b'{"no_wait":true}', timeout=2)
+
         assert (await streams.stream_info(low)).created == born
+
+
+def hello_of(token: str) -> tuple[str, bytes]:
+    """Return subject and payload of an introduction."""
+    me = worker_of(token)
+    return subjects.worker_hello(me), encode(a_worker_hello(worker=me, offers=(an_offer(model="bait"),)))

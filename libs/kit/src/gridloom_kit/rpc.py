@@ -15,7 +15,9 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 from gridloom_contract.base import Message, encode, tag_of
 from gridloom_contract.fault import Fault, FaultCode, FaultError
+from gridloom_contract.permissions import worker_inbox
 from gridloom_contract.registry import Channel
+from gridloom_contract.subjects import worker_in
 from gridloom_kit import metrics
 from gridloom_kit.log import get_logger
 from gridloom_kit.trace import continue_trace
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 log = get_logger()
 Answerer = Callable[[Any, str], Awaitable[Message]]
 
+_INBOXES = "_INBOX"
 _FAULT_HEADER = "Gridloom-Fault"
 _fault_decoder = msgspec.json.Decoder(Fault)
 _decoders: dict[type[Message], msgspec.json.Decoder[Any]] = {}
@@ -77,8 +80,18 @@ async def _answer_one(bus: Bus, channel: Channel, handler: Answerer, received: M
             bus.guard_size(channel.subject, payload)
         except Exception as error:  # noqa: BLE001 - whoever asked gets to know
             payload, headers = _as_fault(channel, error)
-    if received.reply:
+    if _is_askers_own(channel, received):
         await bus.publish_bytes(received.reply, payload, headers=headers)
+
+
+def _is_askers_own(channel: Channel, received: Msg) -> bool:
+    """Whether the reply goes to an inbox, and a worker's to its own: nobody is made to speak elsewhere for another."""
+    inbox = worker_inbox(worker_in(received.subject)) if channel.for_workers else _INBOXES
+    if not received.reply or received.reply.startswith(inbox + "."):
+        return bool(received.reply)
+    metrics.messages_dropped.labels("foreign_reply").inc()
+    log.warning("rpc.foreign_reply", channel=channel.subject)
+    return False
 
 
 def _as_fault(channel: Channel, error: Exception) -> tuple[bytes, dict[str, str]]:
