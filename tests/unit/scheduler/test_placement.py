@@ -77,6 +77,18 @@ def test_credit_is_given_out_once() -> None:
     assert given[3] is None
 
 
+def test_a_claim_that_takes_from_the_worker_at_once_costs_one_credit_and_not_two() -> None:
+    seat = TestSeat(credit=4, slots=4)
+    round_ = board(seat)
+    given = 0
+
+    while round_.place(a_record()) is not None:
+        seat.credit -= 1
+        given += 1
+
+    assert given == 4
+
+
 def test_load_is_spread_over_equal_workers() -> None:
     seats = [TestSeat(id=f"w{number}", slots=4, credit=4) for number in range(5)]
     round_ = board(*seats)

@@ -62,6 +62,8 @@ class Board:
     def __init__(self, seats_of: Callable[[str], Iterable[Seat]], others_serve: Callable[[JobRecord], bool]) -> None:
         self._seats_of = seats_of
         self._others_serve = others_serve
+        self._had: dict[str, int] = {}
+        """The credit of each seat when it was first looked at: a claim takes from the seat itself, too."""
         self._taken: Counter[str] = Counter()
         self._heaps: dict[str, list[tuple[_Rank, str, Seat]]] = {}
 
@@ -104,7 +106,7 @@ class Board:
         return placement
 
     def _credit(self, seat: Seat) -> int:
-        return seat.credit - self._taken[seat.id]
+        return self._had.setdefault(seat.id, seat.credit) - self._taken[seat.id]
 
     def _rank(self, seat: Seat, job: JobRecord) -> _Rank:
         """Smallest is best. The same for all jobs of a route, but for the model an exact one fixes."""
