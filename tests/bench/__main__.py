@@ -24,7 +24,7 @@ _ASLEEP_MODEL = "bench:asleep"
 _RESULTS = Path(".bench") / "latest.json"
 
 BOUNDS = (
-    Bound("submissions", "bare aiohttp", 0.15),
+    Bound("submissions", "bare aiohttp", 0.06),
     Bound("submit → stored result", "bare JetStream", 0.02),
     Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 60, at_least=False),
 )
