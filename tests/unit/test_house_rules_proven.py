@@ -154,7 +154,7 @@ def test_a_trace_of_one_machine_is_found(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["/api/v1/jobs", "https://example.org/home/page", "libs/work/x.py", "a registry of channels"]
+    "line", ["/api/v1/jobs", "https://example.org/home/page", "libs/network/x.py", "a registry of channels"]
 )
 def test_an_ordinary_path_is_no_trace(line: str) -> None:
     assert list(files.text_has_no_trace("README.md", line)) == []
