@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gridloom_contract.fleet import KeyRevoked
-from gridloom_contract.registry import GATEWAY, KEY_REVOKED
+from gridloom_contract.registry import GATEWAY, KEY_REVOKED, PLAN_CHANGED
 from gridloom_domain.ids import RANDOM_BYTES, new_id
 from gridloom_gateway import docs
 from gridloom_gateway.accounts import Accounts
@@ -28,6 +28,7 @@ from gridloom_gateway.limits import FailureLimit
 from gridloom_gateway.listener import Limits, Listener
 from gridloom_gateway.office import Fleet, Office
 from gridloom_gateway.openapi import describe
+from gridloom_gateway.plans import Plans
 from gridloom_gateway.reading import BodyReader
 from gridloom_gateway.route import Dialect
 from gridloom_gateway.settings import Settings
@@ -65,7 +66,7 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
                 AdminGate(settings.admin_key, limit),
                 Addresses(settings.trusted_proxies, settings.public_base_url),
             )
-            parts = _Parts(settings, clock, bus, store)
+            parts = _Parts(settings, clock, bus, store, Plans(bus, clock))
             yield _assemble(parts, authenticator, door, intake)
 
 
@@ -82,6 +83,7 @@ class _Parts:
     clock: Clock
     bus: Bus
     store: Store
+    plans: Plans
 
     def mint(self) -> str:
         """Return a new id."""
@@ -115,7 +117,7 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     return Service(
         GATEWAY,
         bus,
-        hears=(hear(KEY_REVOKED, authenticator.forget),),
+        hears=(hear(KEY_REVOKED, authenticator.forget), hear(PLAN_CHANGED, parts.plans.forget)),
         ticks=(tick("followers", _FOLLOWER_TICK_SECONDS, followers.tick),),
         tasks=(
             task("http", listener.run),
