@@ -135,7 +135,7 @@ class Orders:
         async def decide(job: JobRecord) -> Change:
             orders.check_retry(job)
             fair = await self._pace.place_again(job, job.priority)
-            return orders.retry(job, fair, self._pace.moment())
+            return orders.retry(job, order, fair, self._pace.moment())
 
         return (await self._change(order.job, order.account, decide))[1]
 

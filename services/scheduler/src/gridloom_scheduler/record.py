@@ -76,7 +76,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     finish_reason: str | None = None
     usage: Usage | None = None
     error: Fault | None = None
-    webhook_url: str | None = None
+    has_webhook: bool = False
     traceparent: str | None = None
     unpublished_since: datetime | None = None
     events: tuple[JobEvent, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gridloom_contract.jobs import CancelJob, ReprioritiseJob
+from gridloom_contract.jobs import CancelJob, ReprioritiseJob, RetryJob
 from gridloom_contract.vocabulary import State
 from gridloom_domain.errors import Conflict, Invalid, NotFound
 from gridloom_domain.job import is_terminal, is_waiting
@@ -31,10 +31,10 @@ def cancel(job: JobRecord, order: CancelJob, moment: Moment) -> Change | None:
     return transitions.canceled(job, order.reason[:_LONGEST_REASON], moment)
 
 
-def retry(job: JobRecord, fair: float, moment: Moment) -> Change:
+def retry(job: JobRecord, order: RetryJob, fair: float, moment: Moment) -> Change:
     """Run an ended job again. Raises `Conflict` unless it failed or was canceled."""
     check_retry(job)
-    return transitions.retried(job, fair, moment)
+    return transitions.retried(job, fair, moment, order.sealed_key)
 
 
 def check_retry(job: JobRecord) -> None:

@@ -60,7 +60,7 @@ def draft_of(submission: Submission, family: str, moment: Moment, most_bytes: in
         timeout_seconds=submission.timeout_seconds,
         deadline_at=submission.deadline_at,
         expires_at=submission.deadline_at,
-        webhook_url=submission.webhook_url,
+        has_webhook=submission.webhook is not None,
         traceparent=submission.traceparent,
         unpublished_since=moment.at,
         events=(_accepted(submission, moment),),
@@ -89,6 +89,7 @@ def _accepted(submission: Submission, moment: Moment) -> events.JobAccepted:
         model=submission.model,
         priority=submission.priority,
         tag=submission.tag,
+        webhook=submission.webhook,
     )
 
 

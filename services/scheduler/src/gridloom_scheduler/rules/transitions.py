@@ -95,7 +95,7 @@ def assigned(job: JobRecord, placement: Placement, lease: Lease, moment: Moment)
 def started(job: JobRecord, moment: Moment) -> Change:
     """The worker handed the job to its engine."""
     facts = Facts(job, moment)
-    facts.state(events.JobStarted, worker=job.worker)
+    facts.state(events.JobStarted, worker=job.worker, has_webhook=job.has_webhook)
     return facts.change(state=State.RUNNING, started_at=moment.at)
 
 
@@ -103,7 +103,7 @@ def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
     """The answer is there. A result that overtook its start report passes through `running` in the same write."""
     facts = Facts(job, moment)
     if job.state is State.CLAIMED:
-        facts.state(events.JobStarted, worker=job.worker)
+        facts.state(events.JobStarted, worker=job.worker, has_webhook=job.has_webhook)
     finished = _finished(job, State.SUCCEEDED)
     facts.state(
         events.JobFinished,
@@ -178,10 +178,13 @@ def released(job: JobRecord, moment: Moment) -> Change:
     return facts.change(state=State.QUEUED, reason=None, held_until=None)
 
 
-def retried(job: JobRecord, fair: float, moment: Moment) -> Change:
-    """An ended job runs again, as if it had just been submitted; a deadline runs anew."""
+def retried(job: JobRecord, fair: float, moment: Moment, sealed_key: str | None = None) -> Change:
+    """An ended job runs again, as if it had just been submitted; a deadline runs anew.
+
+    `sealed_key` will sign its webhook, if it has one.
+    """
     facts = Facts(job, moment)
-    facts.state(events.JobRetried)
+    facts.state(events.JobRetried, sealed_key=sealed_key if job.has_webhook else None)
     deadline_at = moment.at + (job.deadline_at - job.created_at) if job.deadline_at else None
     return facts.change(
         **_UNENDED,
@@ -214,4 +217,5 @@ def _finished(job: JobRecord, state: State) -> dict[str, Any]:
         "worker": job.worker,
         "served_model": job.served_model,
         "created_at": job.created_at,
+        "has_webhook": job.has_webhook,
     }
