@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -69,6 +69,24 @@ def test_a_result_that_overtakes_its_start_passes_through_running() -> None:
 
     assert names(change) == ["JobStarted", "JobFinished"]
     assert change.after.started_at == LATER
+
+
+@pytest.mark.parametrize(
+    ("change", "started_at"),
+    [
+        (transitions.succeeded(a_running_record(), Answer("Hello!"), a_moment(LATER)), NOW),
+        (transitions.succeeded(a_claimed_record(), Answer("Hello!"), a_moment(LATER)), LATER),
+        (transitions.failed(a_running_record(), FAULT, a_moment(LATER)), NOW),
+        (transitions.failed(a_claimed_record(), FAULT, a_moment(LATER)), None),
+        (transitions.canceled(a_running_record(), "user", a_moment(LATER)), NOW),
+        (transitions.canceled(a_record(), "user", a_moment(LATER)), None),
+    ],
+    ids=["succeeded", "overtook its start", "failed", "failed unstarted", "canceled", "canceled waiting"],
+)
+def test_the_ending_says_when_the_job_started(change: Change, started_at: datetime | None) -> None:
+    finished = change.facts[-1]
+    assert isinstance(finished, JobFinished)
+    assert finished.started_at == started_at
 
 
 def test_an_ending_leaves_nothing_that_a_sweep_would_find() -> None:

@@ -104,10 +104,10 @@ def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
     facts = Facts(job, moment)
     if job.state is State.CLAIMED:
         facts.state(events.JobStarted, worker=job.worker, has_webhook=job.has_webhook)
-    finished = _finished(job, State.SUCCEEDED)
+    started_at = job.started_at or moment.at
     facts.state(
         events.JobFinished,
-        **finished,
+        **_finished(job, State.SUCCEEDED) | {"started_at": started_at},
         usage=answer.usage,
         engine_seconds=answer.engine_seconds,
         first_token_seconds=answer.first_token_seconds,
@@ -117,7 +117,7 @@ def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
         state=State.SUCCEEDED,
         reason=None,
         error=None,
-        started_at=job.started_at or moment.at,
+        started_at=started_at,
         ended_at=moment.at,
         output=answer.output,
         finish_reason=answer.finish_reason,
@@ -217,5 +217,6 @@ def _finished(job: JobRecord, state: State) -> dict[str, Any]:
         "worker": job.worker,
         "served_model": job.served_model,
         "created_at": job.created_at,
+        "started_at": job.started_at,
         "has_webhook": job.has_webhook,
     }
