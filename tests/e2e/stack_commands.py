@@ -19,7 +19,7 @@ from gridloom_local.observation import Condition, conditions
 from gridloom_local.servers import free_port
 
 GRIDLOOM = Path(sys.executable).with_name("gridloom")
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 90.0
 
 
 @dataclass

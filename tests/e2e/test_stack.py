@@ -18,6 +18,7 @@ from e2e.stack_commands import Command
 from gridloom_local.announcements import LogFollower
 from gridloom_local.home import Home
 from gridloom_local.leftovers import end_all, running_supervisor
+from gridloom_local.plan import SERVERS, SERVICES
 
 
 def eventually(is_true: Callable[[], object], within_seconds: float = 20.0) -> None:
@@ -137,7 +138,7 @@ def test_the_doctor_finds_a_fresh_stack_healthy(gridloom: Command) -> None:
 def test_status_shows_every_process_ready(gridloom: Command) -> None:
     rows = msgspec.convert(gridloom.json("status"), list[dict[str, object]])
 
-    assert {str(row["name"]) for row in rows} == {"nats", "mongo", "s3", "scheduler", "gateway", "worker"}
+    assert {str(row["name"]) for row in rows} == {*SERVERS, *SERVICES}
     assert all(row["is_ready"] for row in rows)
 
 

@@ -81,6 +81,7 @@ async def open_gateway(nats_server: NatsServer, mongo_url_of: UrlOf, database_na
                 "port": free_port(),
                 "admin_key": nats_server.secrets.admin_key,
                 "api_key_pepper": nats_server.secrets.api_key_pepper,
+                "webhook_master_key": nats_server.secrets.webhook_master_key,
                 "stop_grace_seconds": 4.0,
             }
             return await holder.open(_serving(Settings(**(usual | changes))))

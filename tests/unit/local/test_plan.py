@@ -25,7 +25,7 @@ def program_of(plan: Plan, name: str) -> Program:
 def test_there_is_no_worker_before_it_has_a_token(tmp_path: Path) -> None:
     names = [program.name for program in a_plan(tmp_path, worker_token="").programs()]
 
-    assert names == ["nats", "mongo", "s3", "scheduler", "gateway"]
+    assert names == ["nats", "mongo", "s3", "scheduler", "quota", "usage", "webhook", "blob", "gateway"]
 
 
 def test_servers_start_alone_and_services_when_they_are_told(tmp_path: Path) -> None:

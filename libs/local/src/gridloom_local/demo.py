@@ -32,7 +32,7 @@ async def show(home: Home, port: int, engine: str, prompt: str, voice: Voice) ->
     if not is_free(port):
         wanted, port = port, free_port()
         voice.say(f"port {wanted} is taken, so the gateway takes {port}")
-    voice.say(f"starting NATS, MongoDB, S3, scheduler, gateway and a worker in {_short(home.folder)}")
+    voice.say(f"starting NATS, MongoDB, S3, six services and a worker in {_short(home.folder)}")
     stack = Stack(home, voice.say)
     facts = await stack.up(port, engine)
     try:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER, USAGE, WEBHOOK, WORKER
 from gridloom_kit.settings import environment_name
 from gridloom_local import nats_config, servers
 from gridloom_local.home import Home
@@ -25,7 +25,8 @@ NATS = "nats"
 MONGO = "mongo"
 S3 = "s3"
 SERVERS = (NATS, MONGO, S3)
-SERVICES = (SCHEDULER, GATEWAY, WORKER)
+SERVICES = (SCHEDULER, QUOTA, USAGE, WEBHOOK, BLOB, GATEWAY, WORKER)
+"""In the order of starting: what others wait for comes first, so that two cores have it ready first."""
 
 LLAMACPP = "llamacpp"
 SYNTHETIC = "synthetic"
@@ -35,6 +36,9 @@ MODELS = {LLAMACPP: "smollm2:135m", SYNTHETIC: "synthetic"}
 
 PORTS = (NATS, "nats_monitoring", MONGO, S3, *(f"{service}_internal" for service in SERVICES))
 """Every port of a stack beside the gateway's public one."""
+
+_ALLOW_PRIVATE = environment_name(WEBHOOK, "allow_private")
+"""The gateway, which refuses a target at once, and the webhook service, which refuses to connect, must agree."""
 
 _SERVER_STOP_SECONDS = 20
 _SERVICE_STOP_SECONDS = 10
@@ -80,12 +84,8 @@ class Plan:
         """Everything the supervisor runs, in the order of starting. There is no worker before it has a token."""
         servers_ = (self._program_of(server) for server in (self._nats(), self._mongo(), self._s3()))
         worker = (self._service(WORKER, self._worker_settings()),) if self.worker_token else ()
-        return (
-            *servers_,
-            self._service(SCHEDULER, self._scheduler_settings()),
-            self._service(GATEWAY, self._gateway_settings()),
-            *worker,
-        )
+        services = (self._service(name, self._settings_of(name)) for name in SERVICES if name != WORKER)
+        return (*servers_, *services, *worker)
 
     def _nats(self) -> Server:
         folder = self.home.data / NATS
@@ -99,9 +99,8 @@ class Plan:
         return servers.mongo_server(self.home.data / MONGO, self.ports[MONGO], self.secrets.mongo_keyfile)
 
     def _s3(self) -> Server:
-        return servers.s3_server(
-            self.home.data / S3, self.ports[S3], self.secrets.s3_access_key, self.secrets.s3_secret_key
-        )
+        folder = self.home.data / S3
+        return servers.s3_server(folder, self.ports[S3], self.secrets.s3_access_key, self.secrets.s3_secret_key)
 
     def _program_of(self, server: Server) -> Program:
         return Program(
@@ -130,12 +129,24 @@ class Plan:
             stop_seconds=_SERVICE_STOP_SECONDS,
         )
 
+    def _settings_of(self, name: str) -> dict[str, str]:
+        """What a service that is on the bus and has a database of its own needs, and what only this one does."""
+        only = {
+            SCHEDULER: self._scheduler_settings,
+            GATEWAY: self._gateway_settings,
+            WEBHOOK: self._webhook_settings,
+            BLOB: self._blob_settings,
+        }
+        return {
+            "nats_user": name,
+            "nats_password": self.secrets.nats_passwords[name],
+            "mongo_url": self.mongo_url(name),
+            **(only[name]() if name in only else {}),
+        }
+
     def _scheduler_settings(self) -> dict[str, str]:
         passwords = self.secrets.nats_passwords
         return {
-            "nats_user": SCHEDULER,
-            "nats_password": passwords[SCHEDULER],
-            "mongo_url": self.mongo_url(SCHEDULER),
             "callout_user": CALLOUT_USER,
             "callout_password": passwords[CALLOUT_USER],
             "callout_seed": self.secrets.callout_seed,
@@ -145,12 +156,22 @@ class Plan:
 
     def _gateway_settings(self) -> dict[str, str]:
         return {
-            "nats_user": GATEWAY,
-            "nats_password": self.secrets.nats_passwords[GATEWAY],
-            "mongo_url": self.mongo_url(GATEWAY),
             "port": str(self.ports[GATEWAY]),
             "admin_key": self.secrets.admin_key,
             "api_key_pepper": self.secrets.api_key_pepper,
+            "webhook_master_key": self.secrets.webhook_master_key,
+            "webhook_allow_private": self.chosen.get(_ALLOW_PRIVATE, "false"),
+        }
+
+    def _webhook_settings(self) -> dict[str, str]:
+        return {"master_key": self.secrets.webhook_master_key}
+
+    def _blob_settings(self) -> dict[str, str]:
+        return {
+            "s3_endpoint_url": f"http://{servers.LOOPBACK}:{self.ports[S3]}",
+            "s3_access_key": self.secrets.s3_access_key,
+            "s3_secret_key": self.secrets.s3_secret_key,
+            "s3_bucket": servers.BUCKET,
         }
 
     def _worker_settings(self) -> dict[str, str]:

@@ -40,6 +40,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     admin_key: str = msgspec.field(default_factory=lambda: f"gla_{secrets.token_urlsafe(32)}")
     s3_access_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(10))
     s3_secret_key: str = msgspec.field(default_factory=_password)
+    webhook_master_key: str = msgspec.field(default_factory=_password)
+    """Seals the API keys and secrets that webhooks are signed with: the gateway's and the webhook service's."""
 
     def __post_init__(self) -> None:
         for user in STATIC_USERS:

@@ -23,6 +23,7 @@ import msgspec
 
 LOOPBACK: Final = "127.0.0.1"
 REPLICA_SET: Final = "gridloom"
+BUCKET: Final = "gridloom"
 MONGO_SLOW_MS: Final = "86400000"
 """mongod writes a slow command into its log as it is, prompts and answers included: so no command is slow enough."""
 
@@ -136,9 +137,9 @@ def mongo_server(directory: Path, port: int, keyfile: str, parameters: Mapping[s
 
 
 def s3_server(directory: Path, port: int, access_key: str, secret_key: str) -> Server:
-    """Return an S3 server over `directory`/buckets: each folder there is a bucket. Keys need at least 8 characters."""
+    """Return an S3 server over `directory`/buckets with the one bucket BUCKET. Keys need at least 8 characters."""
     buckets = directory / "buckets"
-    buckets.mkdir(parents=True, exist_ok=True)
+    (buckets / BUCKET).mkdir(parents=True, exist_ok=True)
     return Server(
         name="s3",
         argv=(

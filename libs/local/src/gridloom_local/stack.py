@@ -11,14 +11,14 @@ from xmlrpc.client import Error as RpcError
 
 import psutil
 
-from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_contract.registry import GATEWAY, WORKER
 from gridloom_kit.finish import finish
 from gridloom_local.enrolment import read_keys
 from gridloom_local.facts import Facts, write_facts
 from gridloom_local.home import Home
 from gridloom_local.leftovers import end_all, find_ours, has_ended, running_supervisor
 from gridloom_local.observation import already_running
-from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, Plan, service_settings_in, smollm2_file
+from gridloom_local.plan import LLAMACPP, MONGO, NATS, PORTS, S3, SERVICES, Plan, service_settings_in, smollm2_file
 from gridloom_local.ports import choose_ports, remember_ports, remembered_ports, require_free
 from gridloom_local.problems import Problem
 from gridloom_local.readiness import until
@@ -27,7 +27,7 @@ from gridloom_local.startup import Startup
 from gridloom_local.supervision import ENDED, Supervisor
 from gridloom_local.voice import Say
 
-_STOP_PHASES: Final = ((WORKER,), (GATEWAY, SCHEDULER), (S3, NATS, MONGO))
+_STOP_PHASES: Final = ((WORKER,), tuple(name for name in SERVICES if name != WORKER), (S3, NATS, MONGO))
 """Who stops after whom: each phase needs what the later ones run."""
 _PHASE_SECONDS: Final = 25.0
 _SHUTDOWN_SECONDS: Final = 10.0

@@ -13,7 +13,7 @@ from gridloom_local import mongo_setup
 from gridloom_local.client import Client, open_client
 from gridloom_local.enrolment import Keys, ensure_keys, keep_keys, read_keys
 from gridloom_local.facts import Facts
-from gridloom_local.plan import MONGO, NATS, S3, Plan
+from gridloom_local.plan import MONGO, NATS, S3, SERVICES, Plan
 from gridloom_local.problems import Problem
 from gridloom_local.program import Program
 from gridloom_local.readiness import until
@@ -22,6 +22,8 @@ from gridloom_local.voice import Say
 
 _SUPERVISOR_SECONDS: Final = 15.0
 _READY_SECONDS: Final = 60.0
+_MAKE_KEYS: Final = (SCHEDULER, GATEWAY)
+"""Who must be ready before accounts, keys and workers can be made."""
 _WATCH_SECONDS: Final = 0.2
 _MODEL_POLL_SECONDS: Final = 0.05
 
@@ -62,12 +64,12 @@ class Startup:
 
     async def _bring_up(self) -> Facts:
         await asyncio.gather(self._ready(NATS), self._initiate_mongo(), self._ready(S3))
-        for name in (SCHEDULER, GATEWAY, WORKER):
+        for name in SERVICES:
             if name in self._programs:
                 await asyncio.to_thread(self._supervisor.start, name)
-        await asyncio.gather(self._ready(SCHEDULER), self._ready(GATEWAY))
+        await asyncio.gather(*map(self._ready, _MAKE_KEYS))
         keys = await self._ensure_keys()
-        await self._ready(WORKER)
+        await asyncio.gather(*map(self._ready, (name for name in SERVICES if name not in _MAKE_KEYS)))
         await self._model_online(keys)
         return self._facts(keys)
 

@@ -18,8 +18,7 @@ from gridloom_local import nats_config, servers
 from gridloom_local.nats_config import NatsSettings
 from gridloom_local.readiness import probe
 from gridloom_local.secrets import MONGO_ADMIN, Secrets
-from gridloom_local.servers import LOOPBACK, REPLICA_SET
-from gridloom_testing.embedded import BUCKET
+from gridloom_local.servers import BUCKET, LOOPBACK, REPLICA_SET
 from gridloom_testing.servers import MongoServer, NatsServer, S3Server
 
 NATS_IMAGE = "nats:2.15-alpine"

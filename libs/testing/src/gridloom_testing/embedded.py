@@ -10,8 +10,6 @@ from gridloom_local.secrets import Secrets
 from gridloom_testing.machines import ChildMachine
 from gridloom_testing.servers import MongoServer, NatsServer, S3Server
 
-BUCKET = "gridloom"
-
 
 class Embedded:
     """Makes servers from the programs in this environment. What is made is not started yet."""
@@ -40,5 +38,4 @@ class Embedded:
         folder, port = self._folder / name, servers.free_port()
         access_key, secret_key = self._secrets.s3_access_key, self._secrets.s3_secret_key
         machine = ChildMachine(servers.s3_server(folder, port, access_key, secret_key), data=folder / "buckets")
-        (folder / "buckets" / BUCKET).mkdir(parents=True, exist_ok=True)
-        return S3Server(machine, port, BUCKET, self._secrets)
+        return S3Server(machine, port, servers.BUCKET, self._secrets)

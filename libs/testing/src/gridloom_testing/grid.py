@@ -15,16 +15,16 @@ from typing import Any
 
 import msgspec
 
-from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_kit.settings import environment_name
 from gridloom_local import running
 from gridloom_local.home import Home
-from gridloom_local.plan import MONGO, NATS, PORTS, SYNTHETIC, Plan
+from gridloom_local.plan import MONGO, NATS, PORTS, S3, SYNTHETIC, Plan
 from gridloom_local.readiness import says_ready
 from gridloom_local.running import Running
 from gridloom_local.servers import LOOPBACK, Server, free_port
 from gridloom_testing.clients import ApiClient
-from gridloom_testing.servers import Infra, MongoServer, NatsServer
+from gridloom_testing.servers import Infra, MongoServer, NatsServer, S3Server
 
 _ANSWER_SECONDS = 10.0
 
@@ -32,13 +32,16 @@ _ANSWER_SECONDS = 10.0
 class Grid:
     """Starts services and knows how to reach them. `processes` has every one ever started, by name (`worker-1`)."""
 
-    def __init__(self, nats: NatsServer, mongo: MongoServer, database: str, folder: Path) -> None:
+    def __init__(self, nats: NatsServer, mongo: MongoServer, database: str, s3: S3Server, folder: Path) -> None:
         self.nats = nats
         self.mongo = mongo
         self.database = database
+        self.s3 = s3
+        """Not started before the first blob service is."""
         self.processes: dict[str, Running] = {}
         self._folder = folder
         self._numbers = count(1)
+        self._started: set[str] = set()
         self._gateway_port = free_port()
 
     @property
@@ -53,15 +56,21 @@ class Grid:
 
     def start(self, service: str, token: str = "", **settings: object) -> Running:
         """Start one more process of a service and return at once. `token` is a worker's; settings go by their names."""
+        if service == BLOB and BLOB not in self._started:
+            self.s3.start()
+        self._started.add(service)
         name = f"{service}-{next(self._numbers)}"
         started = running.start(self._server(name, service, token, settings))
         self.processes[name] = started
         return started
 
-    def start_all(self, **worker_settings: object) -> None:
-        """Start a scheduler, a gateway and a worker with the synthetic engine; return once the worker serves."""
-        self.start(SCHEDULER)
-        self.start(GATEWAY)
+    def start_all(self, *further: str, **worker_settings: object) -> None:
+        """Start what every job needs, a worker with the synthetic engine, and `further` services.
+
+        Return once the worker serves.
+        """
+        for service in (SCHEDULER, QUOTA, GATEWAY, *further):
+            self.start(service)
         self.wait_until_ready()
         self.start(WORKER, self.enrol(), **worker_settings)
         self.wait_until_ready()
@@ -127,7 +136,8 @@ class Grid:
         )
 
     def _plan(self, folder: Path, token: str) -> Plan:
-        ports = dict.fromkeys(PORTS, 0) | {NATS: self.nats.port, MONGO: self.mongo.port, GATEWAY: self._gateway_port}
+        servers = {NATS: self.nats.port, MONGO: self.mongo.port, S3: self.s3.port}
+        ports = dict.fromkeys(PORTS, 0) | servers | {GATEWAY: self._gateway_port}
         return Plan(Home(folder), ports, self.nats.secrets, engine=SYNTHETIC, worker_token=token or "none")
 
     def _places(self, service: str, folder: Path) -> dict[str, object]:
@@ -142,12 +152,13 @@ def open_grid(infra: Infra, mongo: MongoServer, folder: Path) -> Iterator[Grid]:
     nats = infra.nats(folder.name)
     nats.start()
     database = mongo.new_database()
-    grid = Grid(nats, mongo, database, folder)
+    grid = Grid(nats, mongo, database, infra.s3(f"{folder.name}-s3"), folder)
     try:
         yield grid
     finally:
         grid.close()
         nats.kill()
+        grid.s3.kill()
         mongo.drop_database(database)
 
 

@@ -115,6 +115,7 @@ class S3Server(Breakable):
 
     def __init__(self, machine: Machine, port: int, bucket: str, secrets: Secrets) -> None:
         super().__init__(machine)
+        self.port = port
         self.endpoint_url = f"http://{LOOPBACK}:{port}"
         self.bucket = bucket
         self.access_key = secrets.s3_access_key

@@ -23,6 +23,11 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     admin_key: Secret
     """The bearer key of `/admin/v1`."""
 
+    webhook_master_key: Secret
+    """64 hexadecimal digits, the webhook service's `master_key`: seals the API key that signs a job's webhooks."""
+    webhook_allow_private: bool = False
+    """Whether a `webhook_url` may be http, or name this machine or a private network. As the webhook service's."""
+
     mongo_url: str = "mongodb://127.0.0.1:27017"
     mongo_database: str = "gridloom"
 
