@@ -82,12 +82,17 @@ class PresignObjects(Message, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class PresignedObject(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """One object. `url` is None when it is gone or was never uploaded."""
+    """One object. `url` is None when it is gone or was never uploaded. `job` and `purpose` are those of its reservation.
+
+    A ref that a stranger names proves nothing: whoever accepts it compares them.
+    """
 
     ref: str
     url: str | None = None
     content_type: str | None = None
     size_bytes: int = 0
+    job: str | None = None
+    purpose: Purpose | None = None
 
 
 class ObjectsPresigned(Message, frozen=True, kw_only=True, omit_defaults=True, tag="blob.objects.presigned.1"):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from gridloom_contract.base import Instant, Message, Value
 from gridloom_contract.events import JobEvent
 from gridloom_contract.fault import Fault
 from gridloom_contract.vocabulary import Kind, Match, State, Usage
 from gridloom_contract.webhooks import WebhookOrder
+
+MAX_INLINE_BYTES: Final = 256 * 1024
+"""A task or an output whose JSON is larger travels by reference, so that a job with both fits one bus message."""
 
 
 class Task(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,7 +27,8 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One job to accept. `job` is minted by the sender, so sending it twice accepts it once.
 
     `echo` belongs to the dialect that took the job: the core stores and returns it unread. `sync` puts the job on
-    the high lane. `timeout_seconds` runs from the claim, `deadline_at` from creation. `node` pins a worker.
+    the high lane. `timeout_seconds` runs from the claim, `deadline_at` from creation. `node` pins a worker. With
+    `task_ref` the task is an object of `task_bytes` with the JSON of a `Task`; `task` has what it says but the text.
     """
 
     job: str
@@ -47,6 +51,7 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
     task_ref: str | None = None
     echo: dict[str, Any] = {}
     traceparent: str | None = None
+    task_bytes: int = 0
 
 
 class SubmitJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.submit.1"):
@@ -71,7 +76,9 @@ class JobsSubmitted(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 
 class Job(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.document.1"):
-    """A job as its owner may see it. Times are the scheduler's. `output` is the whole text once it succeeded."""
+    """A job as its owner may see it. Times are the scheduler's. `output` is the whole text once it succeeded; a large
+    one is the object `output_ref` instead, UTF-8.
+    """
 
     job: str
     account: str

@@ -103,7 +103,8 @@ class StartReport(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ResultReport(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """The attempt ended. `fault` is None on success, and then `output` is the whole text.
+    """The attempt ended. `fault` is None on success, and then `output` is the whole text, or `output_ref` is where it
+    was uploaded: that is a must if its JSON has more than `MAX_INLINE_BYTES`.
 
     `refused` hands an order back untouched (draining, unknown model): it does not count as a failed attempt.
     Seconds are the worker's measurements and serve only for display and speed.
@@ -134,11 +135,13 @@ class WorkReport(Message, frozen=True, kw_only=True, omit_defaults=True, tag="wo
 
 class Verdict(GrowingEnum):
     """What became of a report:
-    `recorded` (now or earlier), or `stale`: this lease is over, drop it and stop the engine.
+    `recorded` (now or earlier), `stale`: this lease is over, drop it and stop the engine, or `later`: nobody can tell
+    yet whether the uploaded output is there, so keep it and report it again.
     """
 
     RECORDED = "recorded"
     STALE = "stale"
+    LATER = "later"
     UNKNOWN = "unknown"
 
 
@@ -151,7 +154,10 @@ class ReportReceipt(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 class AskUpload(Message, frozen=True, kw_only=True, omit_defaults=True, tag="work.upload.ask.1"):
     """Worker to scheduler:
-    the output of this attempt has `size_bytes`, more than the bus takes. Fault `conflict` if the lease is over.
+    the output of this attempt has `size_bytes`, and its JSON more than `MAX_INLINE_BYTES`.
+
+    Faults: `conflict` if the lease is over, `too_large` if no grid keeps that much, `rate_limited` after many slots for
+    one attempt, `unavailable`.
     """
 
     job: str
@@ -161,7 +167,9 @@ class AskUpload(Message, frozen=True, kw_only=True, omit_defaults=True, tag="wor
 
 
 class UploadSlot(Message, frozen=True, kw_only=True, omit_defaults=True, tag="work.upload.slot.1"):
-    """Answer to `AskUpload`: PUT the UTF-8 text to `url`, then report the result with `ref` instead of the output."""
+    """Answer to `AskUpload`: PUT the UTF-8 text to `url` within a quarter of an hour, as often as it takes, then report
+    the result with `ref` instead of the output.
+    """
 
     ref: str
     url: str

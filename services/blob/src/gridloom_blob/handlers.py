@@ -227,7 +227,14 @@ class Objects:
             if usable is None or usable.key is None or usable.content_type is None:
                 return PresignedObject(ref=ref)
             url = await self._bucket.get_url(usable.key, order.seconds, usable.content_type)
-            return PresignedObject(ref=ref, url=url, content_type=usable.content_type, size_bytes=usable.size_bytes)
+            return PresignedObject(
+                ref=ref,
+                url=url,
+                content_type=usable.content_type,
+                size_bytes=usable.size_bytes,
+                job=usable.job,
+                purpose=usable.purpose,
+            )
 
     async def _usable(self, blob: Blob, *, verify: bool) -> Blob | None:
         """A slot is not confirmed by asking for it; everything else is sealed if it is there."""
