@@ -31,6 +31,8 @@ from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.drafting import Drafting
 from gridloom_scheduler.duty import Duty
 from gridloom_scheduler.fleet import Fleet, Terms
+from gridloom_scheduler.enclosing import Enclosing
+from gridloom_scheduler.ending_desk import EndingDesk
 from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
 from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
@@ -45,6 +47,7 @@ from gridloom_scheduler.retirement import HandBack, Retirement
 from gridloom_scheduler.settings import Settings
 from gridloom_scheduler.shards import Shards
 from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
+from gridloom_scheduler.store.endings import EndingStore
 from gridloom_scheduler.store.indexes import INDEXES
 from gridloom_scheduler.store.jobs import JobStore
 from gridloom_scheduler.store.queue import QueueStore
@@ -97,6 +100,7 @@ class Stores:
         self.jobs = JobStore(database)
         self.queue = QueueStore(database)
         self.workers = WorkerStore(database)
+        self.endings = EndingStore(database)
         self.models = ModelStore(database)
         self._database = database
 
@@ -176,6 +180,7 @@ class Desks:
     questions: Questions
     models: ModelDesk
     workers: WorkerDesk
+    endings: EndingDesk
     hand_back: HandBack
 
 
@@ -210,6 +215,7 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
         questions=questions,
         models=ModelDesk(core.catalogue, core.census, stores.queue),
         workers=WorkerDesk(stores.workers, stores.jobs, tokens, retirement, core.doorbell),
+        endings=EndingDesk(stores.endings, core.chance.clock, most_bytes),
         hand_back=hand_back,
     )
 
@@ -226,6 +232,7 @@ def _answers(desks: Desks) -> tuple[Answer, ...]:
         answer(registry.REPRIORITISE_JOB, desks.jobs.on_reprioritise),
         answer(registry.LIST_MODELS, desks.models.on_list),
         answer(registry.LIST_WORKERS, desks.workers.on_list),
+        answer(registry.LIST_ENDINGS, desks.endings.on_list),
         answer(registry.ENROL_WORKER, desks.workers.on_enrol),
         answer(registry.REVOKE_WORKER, desks.workers.on_revoke),
         answer(registry.DRAIN_WORKER, desks.workers.on_drain),
