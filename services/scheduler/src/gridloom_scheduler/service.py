@@ -31,7 +31,6 @@ from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.drafting import Drafting
 from gridloom_scheduler.duty import Duty
 from gridloom_scheduler.fleet import Fleet, Terms
-from gridloom_scheduler.enclosing import Enclosing
 from gridloom_scheduler.ending_desk import EndingDesk
 from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
 from gridloom_scheduler.gauges import Gauges
