@@ -36,14 +36,18 @@ class Command:
         return clean | {"GRIDLOOM_HOME": str(self.home.folder), "GRIDLOOM_PORT": str(self.port)} | dict(self.more)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [GRIDLOOM, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        try:
+            return subprocess.run(
+                [GRIDLOOM, *arguments],
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = b"".join(filter(None, (late.stdout, late.stderr))).decode()
+            raise AssertionError(f"gridloom {' '.join(arguments)} is not done after {late.timeout} s: {said}") from late
 
     def succeed(self, *arguments: str) -> str:
         done = self.run(*arguments)

@@ -64,6 +64,17 @@ async def test_it_offers_the_model_with_the_context_of_a_slot(engine: LlamaCpp) 
     assert (offer.model, offer.family, offer.context_tokens) == ("smollm2:135m", "smollm2", 512)
 
 
+async def test_an_answer_to_a_job_that_names_no_maximum_ends_at_the_operators() -> None:
+    async with open_llamacpp(orders(answer_tokens=6)) as engine:
+        assert await offered(engine)
+        ending = await engine.run(ask("Count to one hundred.", temperature=0), lambda _: None)
+        longer = await engine.run(ask("Count to one hundred.", temperature=0, max_tokens=9), lambda _: None)
+
+    assert (ending.finish_reason, ending.usage and ending.usage.tokens_out) == ("length", 6)
+    assert longer.usage
+    assert longer.usage.tokens_out == 9
+
+
 async def test_it_answers_in_pieces_and_counts_its_tokens(engine: LlamaCpp) -> None:
     said: list[str] = []
     ending = await engine.run(ask("Say hello", max_tokens=12, temperature=0), said.append)

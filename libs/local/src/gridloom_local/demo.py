@@ -20,6 +20,8 @@ from gridloom_local.watching import follow_job, require_success
 
 PROMPT = "In two sentences: why do many small computers together make a big one?"
 
+_TIMEOUT_SECONDS = 60
+
 
 def demo_home(home: Home) -> Home:
     """Return the demo's own home inside `home`, so that it never touches a stack that runs there."""
@@ -46,8 +48,9 @@ async def show(home: Home, port: int, engine: str, prompt: str, voice: Voice) ->
 async def _one_job(facts: Facts, home: Home, prompt: str, voice: Voice) -> None:
     async with open_client(facts.url, facts.api_key) as client:
         voice.say(f"\nPOST {facts.url}/api/v1/jobs  model {facts.model}\n> {prompt}\n")
+        question = {"model": facts.model, "prompt": prompt, "timeout_seconds": _TIMEOUT_SECONDS}
         with blaming(home.log_of(GATEWAY)):
-            accepted = await client.call("POST", "/api/v1/jobs", {"model": facts.model, "prompt": prompt})
+            accepted = await client.call("POST", "/api/v1/jobs", question)
             job = await follow_job(client, accepted["job_id"], voice)
         voice.say("\n")
         with blaming(home.log_of(WORKER)):

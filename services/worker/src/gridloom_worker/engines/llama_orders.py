@@ -6,11 +6,16 @@ import msgspec
 
 
 class LlamaOrders(msgspec.Struct, frozen=True, kw_only=True):
-    """What to serve. `context_tokens` is what each of the `slots` gets; `api_key` keeps other local users out."""
+    """What to serve; `api_key` keeps other local users out.
+
+    Each of the `slots` gets `context_tokens`. An answer to a job that names no maximum ends after `answer_tokens`, or
+    with 0 when its context is full.
+    """
 
     path: str
     alias: str
     slots: int
     context_tokens: int
     threads: int
+    answer_tokens: int = 0
     api_key: str
