@@ -82,9 +82,9 @@ class PresignObjects(Message, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class PresignedObject(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """One object. `url` is None when it is gone or was never uploaded. `job` and `purpose` are those of its reservation.
+    """One object. `url` is None when it is gone or was never uploaded.
 
-    A ref that a stranger names proves nothing: whoever accepts it compares them.
+    `job` and `purpose` are what it was reserved for: that a stranger names a ref proves nothing by itself.
     """
 
     ref: str

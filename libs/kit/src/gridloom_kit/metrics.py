@@ -22,5 +22,6 @@ publish_seconds = Histogram(
 publish_refused = Counter("gridloom_nats_publish_refused", "Messages that JetStream did not store")
 tick_seconds = Histogram("gridloom_tick_seconds", "Time of one run of a tick", ["tick"], buckets=FAST_SECONDS)
 tick_errors = Counter("gridloom_tick_errors", "Runs of a tick that failed", ["tick"])
+transfers = Counter("gridloom_transfers", "Objects stored and read by presigned URLs", ["op", "code"])
 loop_lag_seconds = Gauge("gridloom_event_loop_lag_seconds", "How late the event loop woke up last")
 build_info = Gauge("gridloom_build_info", "1, with what runs as labels", ["service", "version"])
