@@ -34,6 +34,7 @@ class Reason(StrEnum):
     UPSTREAM_ERROR = "upstream_error"
     BAD_OUTPUT = "bad_output"
     INVALID_REQUEST = "invalid_request"
+    INPUT_LOST = "input_lost"
     NO_PROVIDER = "no_provider"
     NO_CAPACITY = "no_capacity"
 
@@ -66,7 +67,10 @@ _HANDED_BACK: Reasons = frozenset(
         Reason.BAD_OUTPUT,
     }
 )
-_ATTEMPT_FAILED: Reasons = (_HANDED_BACK - {Reason.UNDELIVERED, Reason.REFUSED}) | {Reason.INVALID_REQUEST}
+_ATTEMPT_FAILED: Reasons = (_HANDED_BACK - {Reason.UNDELIVERED, Reason.REFUSED}) | {
+    Reason.INVALID_REQUEST,
+    Reason.INPUT_LOST,
+}
 _CANCELS: Reasons = frozenset(
     {
         Reason.USER,
@@ -83,7 +87,7 @@ TRANSITIONS: dict[Transition, Reasons] = {
     # A blob slot made for a job that still waits holds it until the upload is confirmed (seeds/000 §Blobs).
     (State.QUEUED, State.HELD): frozenset({Reason.QUOTA, Reason.BLOB}),
     (State.QUEUED, State.CLAIMED): frozenset({Reason.ASSIGNED}),
-    (State.QUEUED, State.FAILED): frozenset({Reason.NO_PROVIDER, Reason.NO_CAPACITY}),
+    (State.QUEUED, State.FAILED): frozenset({Reason.NO_PROVIDER, Reason.NO_CAPACITY, Reason.INPUT_LOST}),
     (State.CLAIMED, State.RUNNING): frozenset({Reason.STARTED}),
     (State.CLAIMED, State.QUEUED): _HANDED_BACK,
     (State.RUNNING, State.QUEUED): _HANDED_BACK,

@@ -13,12 +13,13 @@ from typing import Protocol
 
 from gridloom_kit.log import get_logger
 from gridloom_kit.mongo import DatabaseError
+from gridloom_scheduler.claiming import Claiming
 from gridloom_scheduler.claims import Claims
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.fleet import Fleet, Seat
-from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
+from gridloom_scheduler.rules.enclosures import Easy
 from gridloom_scheduler.rules.turns import Turns
 
 log = get_logger()
@@ -33,7 +34,7 @@ class Waiting(Protocol):
     """The waiting jobs."""
 
     async def next_in(
-        self, route: str, limit: int, accounts: Collection[str] | None, *, untried_only: bool = False
+        self, route: str, limit: int, accounts: Collection[str] | None, easy: Easy | None = None
     ) -> list[JobRecord]:
         """Return the jobs next in order on a route."""
         ...
@@ -46,13 +47,14 @@ class Waiting(Protocol):
 class Assigner:
     """Places waiting jobs whenever the doorbell rings."""
 
-    def __init__(self, queue: Waiting, fleet: Fleet, claims: Claims, ledger: Ledger, doorbell: Doorbell) -> None:
+    def __init__(self, queue: Waiting, fleet: Fleet, claims: Claims, claiming: Claiming, doorbell: Doorbell) -> None:
         self._queue = queue
         self._fleet = fleet
         self._claims = claims
-        self._ledger = ledger
+        self._claiming = claiming
         self._doorbell = doorbell
         self._turns = Turns()
+        self._tasks = asyncio.TaskGroup()
 
     async def look_everywhere(self) -> None:
         """Catch what a lost wake has left behind, with one query while nothing waits."""
@@ -63,7 +65,7 @@ class Assigner:
     async def run(self, stop: asyncio.Event) -> None:
         """Assign until told to stop."""
         rung = self._doorbell.rung
-        async with asyncio.TaskGroup() as tasks:
+        async with self._tasks as tasks:
             tasks.create_task(stop.wait()).add_done_callback(lambda _: rung.set())
             while not stop.is_set():
                 await rung.wait()
@@ -89,7 +91,7 @@ class Assigner:
         self._doorbell.waiting.difference_update(routes)
         found = dict(zip(routes, await asyncio.gather(*(self._look(route) for route in routes)), strict=True))
         claims = self._place({route: jobs for route, (jobs, _) in found.items() if jobs})
-        placed = await self._claim(claims)
+        placed = await self._claiming.claim(claims, self._tasks)
         return self._keep_looking(found, placed)
 
     async def _look(self, route: str) -> tuple[list[JobRecord], bool]:
@@ -99,35 +101,20 @@ class Assigner:
         accounts = _only_patrons(seats)
         jobs = await self._queue.next_in(route, limit, accounts)
         is_full = len(jobs) == limit
-        if is_full and all(job.excluded for job in jobs):
-            # Those at the head wait for workers that have not failed them yet: look past them.
-            jobs += await self._queue.next_in(route, limit, accounts, untried_only=True)
+        if is_full and all(job.excluded or not self._claiming.may_go(job) for job in jobs):
+            # Those at the head wait for workers that have not failed them yet, or for URLs: look past them.
+            jobs += await self._queue.next_in(route, limit, accounts, self._claiming.easy)
         return jobs, is_full
 
     def _place(self, waiting: Mapping[str, Sequence[JobRecord]]) -> list[Change]:
         board, claims = self._claims.board(), []
         for job in self._turns.order(waiting):
-            placement = board.place(job)
+            placement = board.place(job) if self._claiming.may_go(job) else None
             claim = self._claims.claim(job, placement) if placement else None
             if claim is not None:
                 self._turns.took(job.route, waiting)
                 claims.append(claim)
         return claims
-
-    async def _claim(self, claims: list[Change]) -> dict[str, bool]:
-        """Store the claims and send the orders. Returns whether each job is ours."""
-        try:
-            won = await self._ledger.commit(claims)
-        except BaseException:
-            for claim in claims:
-                self._claims.dropped(claim)
-            raise
-        for claim, is_won in zip(claims, won, strict=True):
-            if is_won:
-                self._claims.won(claim)
-            else:
-                self._claims.dropped(claim)
-        return {claim.before.id: is_won for claim, is_won in zip(claims, won, strict=True)}
 
     def _keep_looking(self, found: Mapping[str, tuple[list[JobRecord], bool]], placed: Mapping[str, bool]) -> bool:
         again, left = False, set()

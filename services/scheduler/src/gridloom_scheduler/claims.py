@@ -17,14 +17,16 @@ from gridloom_scheduler.outbox import order_message
 from gridloom_scheduler.record import JobRecord, Lease
 from gridloom_scheduler.rules import transitions
 from gridloom_scheduler.rules.changes import Change
+from gridloom_scheduler.rules.enclosures import has_enclosures
 from gridloom_scheduler.rules.placement import Board, can_serve
 from gridloom_scheduler.rules.routes import rivals_of
 from gridloom_scheduler.rules.submission import queue_of
 from gridloom_scheduler.rules.transitions import Placement
 
 
-def order_of(job: JobRecord) -> Outgoing:
+def order_of(change: Change) -> Outgoing:
     """Return the order for a job that has just been claimed."""
+    job = change.after
     if job.lease is None or job.served_model is None:
         raise ValueError(f"job {job.id} is not claimed")
     order = WorkOrder(
@@ -36,6 +38,8 @@ def order_of(job: JobRecord) -> Outgoing:
         task=msgspec.json.decode(job.task, type=Task),
         timeout_seconds=job.timeout_seconds,
         until=job.timeout_at,
+        attachments=change.enclosures.attachments,
+        task_url=change.enclosures.task_url,
     )
     return order_message(subjects.work(job.lane, job.served_model, job.lease.worker, job.id), order)
 
@@ -53,6 +57,8 @@ class Claims:
         """Return claims, by job, for new jobs that need not wait: a worker is free and nobody stands before them."""
         board, claims = self.board(), {}
         for job in jobs:
+            if has_enclosures(job):
+                continue
             if self._waiting.isdisjoint(rivals_of(job.route, job.family)) and self._fleet.has_credit(job.route):
                 placement = board.place(job)
                 claim = self.claim(job, placement) if placement else None
@@ -74,6 +80,12 @@ class Claims:
         change = transitions.assigned(job, placement, lease, self._chance.moment())
         self._fleet.reserve(change.after)
         return change
+
+    def still_holds(self, change: Change) -> bool:
+        """Whether the worker of a claim that is not stored yet is still the same process, and ours."""
+        lease = change.after.lease
+        seat = self._fleet.get(lease.worker) if lease else None
+        return lease is not None and seat is not None and seat.session == lease.session
 
     def dropped(self, change: Change) -> None:
         """Give the slot of a claim back that was not stored."""

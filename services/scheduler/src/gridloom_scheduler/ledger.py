@@ -71,7 +71,7 @@ class Ledger:
         for change in changes:
             routes |= self._follow_up(change)
             self._count(change)
-        orders = [order_of(change.after) for change in changes if is_claim(change)]
+        orders = [order_of(change) for change in changes if is_claim(change)]
         self._outbox.post((fact_message(fact) for change in changes for fact in change.facts), orders)
         if routes:
             self._doorbell.ring(routes)

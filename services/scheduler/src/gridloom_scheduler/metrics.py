@@ -22,6 +22,7 @@ outbox_pending = Gauge("gridloom_outbox_pending", "Jobs with facts not yet known
 workers = Gauge("gridloom_workers", "Workers by state", ["state"])
 shards_held = Gauge("gridloom_scheduler_shards", "Shards of the fleet this replica looks after")
 orders_unsent = Counter("gridloom_orders_unsent", "Work orders that JetStream did not store")
+enclosing_failures = Counter("gridloom_enclosing_failures", "Questions for URLs that the blob service did not answer")
 
 WORKER_STATES = ("online", "draining", "offline", "revoked")
 STALE_LEASE = "stale_lease"

@@ -24,6 +24,13 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     session: str
 
 
+class AttachedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a job, as the blob service has it: checked and unchangeable."""
+
+    ref: str
+    content_type: str
+
+
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"id": "_id"}):
     """One document of `jobs`. `seq` counts its facts and is its version: every change raises it.
 
@@ -78,6 +85,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     error: Fault | None = None
     has_webhook: bool = False
     traceparent: str | None = None
+    task_ref: str | None = None
+    attachments: tuple[AttachedFile, ...] = ()
     unpublished_since: datetime | None = None
     events: tuple[JobEvent, ...] = ()
 

@@ -25,13 +25,15 @@ from gridloom_scheduler.callout import Callout, Signer
 from gridloom_scheduler.catalogue import Catalogue
 from gridloom_scheduler.census import Census
 from gridloom_scheduler.chance import Chance
+from gridloom_scheduler.claiming import Claiming
 from gridloom_scheduler.claims import Claims
 from gridloom_scheduler.consumers import Consumers
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.drafting import Drafting
 from gridloom_scheduler.duty import Duty
-from gridloom_scheduler.fleet import Fleet, Terms
+from gridloom_scheduler.enclosing import Enclosing
 from gridloom_scheduler.ending_desk import EndingDesk
+from gridloom_scheduler.fleet import Fleet, Terms
 from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
 from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
@@ -45,8 +47,8 @@ from gridloom_scheduler.reports import Reports
 from gridloom_scheduler.retirement import HandBack, Retirement
 from gridloom_scheduler.settings import Settings
 from gridloom_scheduler.shards import Shards
-from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
 from gridloom_scheduler.store.endings import EndingStore
+from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
 from gridloom_scheduler.store.indexes import INDEXES
 from gridloom_scheduler.store.jobs import JobStore
 from gridloom_scheduler.store.queue import QueueStore
@@ -98,8 +100,8 @@ class Stores:
     def __init__(self, database: Database) -> None:
         self.jobs = JobStore(database)
         self.queue = QueueStore(database)
-        self.workers = WorkerStore(database)
         self.endings = EndingStore(database)
+        self.workers = WorkerStore(database)
         self.models = ModelStore(database)
         self._database = database
 
@@ -124,6 +126,7 @@ class Core:
         self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
         self.claims = Claims(self.fleet, self.census, self.chance, self.doorbell.waiting)
         self.pace = Pace(stores.queue, self.chance, self.doorbell.may_wait_on)
+        self.claiming = Claiming(self.claims, self.ledger, Enclosing(bus, self.chance.clock), self.doorbell, self.pace)
         self.recall = Recall(bus)
         self.consumers = Consumers(bus)
         self.greeter = Greeter(bus, self.chance)
@@ -177,9 +180,9 @@ class Desks:
     jobs: JobDesk
     orders: Orders
     questions: Questions
+    endings: EndingDesk
     models: ModelDesk
     workers: WorkerDesk
-    endings: EndingDesk
     hand_back: HandBack
 
 
@@ -191,7 +194,7 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
     duty = Duty(bus, stores.workers, reception, reconciliation, reporting)
     return Watch(
         shards=Shards(bus, core.chance.ids.token(), core.make_streams, duty.begin, duty.end),
-        assigner=Assigner(stores.queue, core.fleet, core.claims, core.ledger, core.doorbell),
+        assigner=Assigner(stores.queue, core.fleet, core.claims, core.claiming, core.doorbell),
         reception=reception,
         reconciliation=reconciliation,
         vigil=Vigil(core.fleet, stores.workers, core.ledger, core.recall, core.chance),
@@ -212,9 +215,9 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
         jobs=JobDesk(accepting, questions, orders),
         orders=orders,
         questions=questions,
+        endings=EndingDesk(stores.endings, core.chance.clock, most_bytes),
         models=ModelDesk(core.catalogue, core.census, stores.queue),
         workers=WorkerDesk(stores.workers, stores.jobs, tokens, retirement, core.doorbell),
-        endings=EndingDesk(stores.endings, core.chance.clock, most_bytes),
         hand_back=hand_back,
     )
 
@@ -229,9 +232,9 @@ def _answers(desks: Desks) -> tuple[Answer, ...]:
         answer(registry.CANCEL_ALL_JOBS, desks.orders.on_cancel_all),
         answer(registry.RETRY_JOB, desks.jobs.on_retry),
         answer(registry.REPRIORITISE_JOB, desks.jobs.on_reprioritise),
+        answer(registry.LIST_ENDINGS, desks.endings.on_list),
         answer(registry.LIST_MODELS, desks.models.on_list),
         answer(registry.LIST_WORKERS, desks.workers.on_list),
-        answer(registry.LIST_ENDINGS, desks.endings.on_list),
         answer(registry.ENROL_WORKER, desks.workers.on_enrol),
         answer(registry.REVOKE_WORKER, desks.workers.on_revoke),
         answer(registry.DRAIN_WORKER, desks.workers.on_drain),

@@ -13,6 +13,7 @@ import msgspec
 from gridloom_contract.events import JobEvent
 from gridloom_contract.vocabulary import State
 from gridloom_scheduler.record import JobRecord
+from gridloom_scheduler.rules.enclosures import NOTHING_ENCLOSED, Enclosures
 
 IN_HAND = (State.CLAIMED, State.RUNNING)
 
@@ -38,11 +39,13 @@ class Change:
     """One change of `before`. `values` are fields of `JobRecord` (None = removed); `facts` continue its numbers.
 
     `before.seq` is the version the change was decided on, so it is stored only if nothing else happened meanwhile.
+    `enclosures` go with the order of a claim and are not stored.
     """
 
     before: JobRecord
     values: Mapping[str, Any]
     facts: tuple[JobEvent, ...]
+    enclosures: Enclosures = NOTHING_ENCLOSED
 
     @cached_property
     def after(self) -> JobRecord:

@@ -118,6 +118,12 @@ def after_loss(job: JobRecord, message: str, moment: Moment) -> Change:
     return transitions.requeued(job, Setback(Reason.LEASE_LOST, fault=fault), moment)
 
 
+def input_lost(job: JobRecord, moment: Moment) -> Change:
+    """A file or the task of a waiting job is gone: nobody can ever do it."""
+    fault = Fault(code=FaultCode.NOT_FOUND, message="a file of the job, or its large input, is there no more")
+    return transitions.failed(job, fault, moment)
+
+
 def undelivered(job: JobRecord, moment: Moment) -> Change:
     """The order never reached the worker: it waits again, and nobody is blamed."""
     return transitions.requeued(job, Setback(Reason.UNDELIVERED, counts=False, avoids_worker=False), moment)

@@ -62,6 +62,7 @@ def draft_of(submission: Submission, family: str, moment: Moment, most_bytes: in
         expires_at=submission.deadline_at,
         has_webhook=submission.webhook is not None,
         traceparent=submission.traceparent,
+        task_ref=submission.task_ref,
         unpublished_since=moment.at,
         events=(_accepted(submission, moment),),
     )

@@ -30,6 +30,7 @@ _FAILED_FOR = {
     FaultCode.INVALID: Reason.INVALID_REQUEST,
     FaultCode.TOO_LARGE: Reason.INVALID_REQUEST,
     FaultCode.UNSUPPORTED_MEDIA: Reason.INVALID_REQUEST,
+    FaultCode.NOT_FOUND: Reason.INPUT_LOST,
 }
 
 

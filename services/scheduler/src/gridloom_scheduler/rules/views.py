@@ -15,7 +15,7 @@ from gridloom_scheduler.record import JobRecord
 _SAME_NAME = (
     *("account", "key", "dialect", "model", "state", "created_at", "match", "tag", "priority", "timeout_seconds"),
     *("deadline_at", "node", "reason", "held_until", "attempt", "worker", "served_model", "claimed_at", "started_at"),
-    *("ended_at", "output", "finish_reason", "usage", "error"),
+    *("ended_at", "output", "finish_reason", "usage", "error", "task_ref"),
 )
 
 
@@ -26,6 +26,7 @@ def job_view(record: JobRecord, position: int | None = None, starts_in_seconds: 
         job=record.id,
         task=msgspec.json.decode(record.task, type=Task),
         echo=msgspec.json.decode(record.echo),
+        attachments=tuple(file.ref for file in record.attachments),
         queue_position=position,
         estimated_start_seconds=starts_in_seconds,
         **same,

@@ -10,6 +10,7 @@ from typing import Any
 from gridloom_contract.vocabulary import State
 from gridloom_kit.mongo import Database, Document
 from gridloom_scheduler.record import JobRecord, job_of
+from gridloom_scheduler.rules.enclosures import Easy
 from gridloom_scheduler.rules.fairness import Queue
 from gridloom_scheduler.store.indexes import JOBS
 
@@ -31,16 +32,14 @@ class QueueStore:
         self._jobs = database[JOBS]
 
     async def next_in(
-        self, route: str, limit: int, accounts: Collection[str] | None, *, untried_only: bool = False
+        self, route: str, limit: int, accounts: Collection[str] | None, easy: Easy | None = None
     ) -> list[JobRecord]:
-        """Return the jobs next in order on a route, of these accounts only if given. `untried_only` leaves out those
-        that some worker has already failed.
-        """
+        """Return the jobs next in order on a route, of these accounts only if given, and only `easy` ones if given."""
         query: Document = {"state": _QUEUED, "route": route}
         if accounts is not None:
             query["account"] = {"$in": sorted(accounts)}
-        if untried_only:
-            query["excluded"] = {"$exists": False}
+        for field in easy.without if easy else ():
+            query[field] = {"$exists": False}
         found = self._jobs.find(query, _FOR_ORDERS).sort(_ORDER).limit(limit)
         return [job_of(document) async for document in found]
 
