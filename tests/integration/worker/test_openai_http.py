@@ -7,6 +7,7 @@ import gzip
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import Task
@@ -47,6 +48,24 @@ async def test_a_stream_is_handed_on_with_its_usage_and_reason() -> None:
     text, ending = await ask(streams(*GOOD_STREAM))
     assert text == "Hello"
     assert ending == Ending(finish_reason="stop", usage=Usage(tokens_in=3, tokens_out=2))
+
+
+async def test_a_kept_connection_that_the_engine_closes_meanwhile_costs_no_attempt() -> None:
+    connections: list[asyncio.Transport] = []
+
+    async def behave(request: web.Request) -> web.StreamResponse:
+        assert isinstance(request.transport, asyncio.Transport)
+        connections.append(request.transport)
+        return await streams(*GOOD_STREAM)(request)
+
+    said: list[str] = []
+    async with rude_engine(chat=behave) as server, open_openai_http(server.url, "", ()) as engine:
+        await engine.run(an_order(task=Task(prompt="Hi")), said.append)
+        connections[0].close()
+        await engine.run(an_order(task=Task(prompt="Hi")), said.append)
+
+    assert "".join(said) == "HelloHello"
+    assert len(server.bodies) == len(connections) == 2
 
 
 async def test_a_completion_is_handed_on() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import msgspec
@@ -31,6 +32,7 @@ CONNECT_SECONDS = 10.0
 _TRY_ELSEWHERE = frozenset({401, 403, 404, 407, 408, 409, 425, 429})
 """Refusals that blame this engine or this moment, not the caller's request."""
 
+_JSON = {"Content-Type": "application/json"}
 _DONE = b"[DONE]"
 _BROKEN = (aiohttp.ClientError, OSError)
 
@@ -55,15 +57,24 @@ class OpenAiHttp:
         if order.task.kind not in (Kind.CHAT, Kind.COMPLETION):
             raise Invalid(f"this worker cannot do {order.task.kind}")
         path, body = request_of(order)
-        url, headers = f"{self._base}/{path}", {"Content-Type": "application/json"}
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            async with await self._post(f"{self._base}/{path}", body) as response:
                 return await _answer(response, emit)
         except aiohttp.ClientConnectorError as error:
             self.unsettled.set()
             raise Upstream("the engine cannot be reached") from error
         except _BROKEN as error:
             raise Upstream(f"the connection to the engine broke ({type(error).__name__})") from error
+
+    async def _post(self, url: str, body: bytes) -> aiohttp.ClientResponse:
+        """Ask once more if a connection kept from an earlier request turns out to be closed by the engine meanwhile."""
+        post = partial(self._session.post, url, data=body, headers=_JSON, allow_redirects=False)
+        try:
+            return await post()
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            return await post()
 
     async def close(self) -> None:
         """Nothing to give back: the session belongs to who opened it."""
