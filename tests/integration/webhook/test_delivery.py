@@ -108,6 +108,8 @@ async def test_another_accounts_deliveries_do_not_exist(
     delivery = await gateway.delivery(job, DeliveryState.DELIVERED)
     assert (await gateway.deliveries("acc2")).total == 0
     assert (await gateway.deliveries("acc2", job=job)).total == 0
+    assert (await gateway.deliveries("acc1", delivery=delivery.delivery)).deliveries == (delivery,)
+    assert (await gateway.deliveries("acc2", delivery=delivery.delivery)).total == 0
     assert await gateway.replay("acc2", deliveries=(delivery.delivery,)) == 0
     assert await gateway.replay("acc2", since=delivery.created_at) == 0
     assert await gateway.secret("acc2") != await gateway.secret("acc1")

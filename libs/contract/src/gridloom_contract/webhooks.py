@@ -95,9 +95,10 @@ class Delivery(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ListDeliveries(Message, frozen=True, kw_only=True, omit_defaults=True, tag="webhook.deliveries.list.1"):
-    """Gateway to webhook: an account's deliveries, newest first. `page` is 1-based."""
+    """Gateway to webhook: an account's deliveries, newest first, or the one that is named. `page` is 1-based."""
 
     account: str
+    delivery: str | None = None
     job: str | None = None
     state: DeliveryState | None = None
     page: int = 1

@@ -110,9 +110,13 @@ class Desk:
         canceled = await self._questions.ask(CANCEL_ALL_JOBS, CancelAllJobs(account=account), JobsCanceled)
         return canceled.count
 
-    async def retry(self, account: str, job: str) -> Job:
-        """Run an ended job again and return it. Raises `NotFound`, or `Conflict` unless it failed or was canceled."""
-        return await self._questions.about_job(RETRY_JOB, RetryJob(job=job, account=account), Job)
+    async def retry(self, account: str, job: str, sealed_key: str | None) -> Job:
+        """Run an ended job again and return it; its webhook is signed with the sealed key.
+
+        Raises `NotFound`, or `Conflict` unless it failed or was canceled.
+        """
+        order = RetryJob(job=job, account=account, sealed_key=sealed_key)
+        return await self._questions.about_job(RETRY_JOB, order, Job)
 
     async def reprioritise(self, account: str, job: str, delta: int) -> Job:
         """Add to the priority of a waiting job; return it. Raises `NotFound`, or `Conflict` once it does not wait."""

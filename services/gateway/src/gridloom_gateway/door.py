@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from gridloom_domain.errors import Forbidden, Unauthenticated
 from gridloom_gateway import keys
 from gridloom_gateway.address import Addresses
-from gridloom_gateway.auth import AdminGate, Authenticator
+from gridloom_gateway.auth import AdminGate, Authenticator, credentials_in
 from gridloom_gateway.people import Caller
 from gridloom_gateway.route import NOBODY, Audience, Route
 
@@ -52,6 +52,11 @@ class Door:
         _refuse_key_in_query(request)
         self._admin.admit(request.headers.get(hdrs.AUTHORIZATION), self._addresses.client_of(request))
         return NOBODY
+
+
+def key_of(request: web.Request) -> str:
+    """Return the API key with which an admitted caller came. To be used at once and kept nowhere."""
+    return credentials_in(request.headers.get(hdrs.AUTHORIZATION))
 
 
 async def _anyone(_request: web.Request) -> Caller:

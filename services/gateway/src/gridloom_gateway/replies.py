@@ -13,13 +13,14 @@ from gridloom_contract.fault import Fault, FaultCode
 _JSON: Final = "application/json"
 _NO_STORE: Final = "no-store"
 
-_encoder = msgspec.json.Encoder()
+encode = msgspec.json.Encoder().encode
+"""Returns the bytes that an answer has; a webhook of the same thing has the same ones."""
 
 
 def json(body: Any, status: int = 200) -> web.Response:
     """Return `body` as JSON. Nothing here may be kept by a cache: it belongs to one account."""
     headers = {hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: _NO_STORE}
-    return web.Response(body=_encoder.encode(body), status=status, headers=headers)
+    return web.Response(body=encode(body), status=status, headers=headers)
 
 
 def error(body: Any, status: int, fault: Fault) -> web.Response:

@@ -6,10 +6,12 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from gridloom_contract.fleet import KeyRevoked
-from gridloom_contract.registry import GATEWAY, KEY_REVOKED, PLAN_CHANGED
+from gridloom_contract.registry import GATEWAY, KEY_REVOKED, PLAN_CHANGED, RENDER_JOB
 from gridloom_domain.ids import RANDOM_BYTES, new_id
+from gridloom_domain.targets import TargetRules
 from gridloom_gateway import docs
 from gridloom_gateway.accounts import Accounts
 from gridloom_gateway.address import Addresses
@@ -19,6 +21,7 @@ from gridloom_gateway.desk import Desk, Questions
 from gridloom_gateway.dialects.admin import routes as admin
 from gridloom_gateway.dialects.native import routes as native
 from gridloom_gateway.dialects.native.translate import HTTP
+from gridloom_gateway.dialects.native.webhooks import routes as hooks
 from gridloom_gateway.door import Door
 from gridloom_gateway.follow import Rhythm
 from gridloom_gateway.followers import Followers
@@ -30,15 +33,18 @@ from gridloom_gateway.office import Fleet, Office
 from gridloom_gateway.openapi import describe
 from gridloom_gateway.plans import Plans
 from gridloom_gateway.reading import BodyReader
+from gridloom_gateway.rendering import Rendering
 from gridloom_gateway.route import Dialect
 from gridloom_gateway.settings import Settings
 from gridloom_gateway.store import INDEXES, Store
+from gridloom_gateway.webhooks import Deliveries, WebhookOrders
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.clock import Clock, SystemClock
 from gridloom_kit.mongo import Database, ensure_indexes, open_database
 from gridloom_kit.run import version_of
-from gridloom_kit.service import Service, check, hear, task, tick
+from gridloom_kit.seal import Seal
+from gridloom_kit.service import Service, answer, check, hear, task, tick
 
 _FOLLOWER_TICK_SECONDS = 1.0
 
@@ -89,6 +95,16 @@ class _Parts:
         """Return a new id."""
         return new_id(int(self.clock.now().timestamp() * 1000), os.urandom(RANDOM_BYTES))
 
+    def webhook_orders(self) -> WebhookOrders:
+        """Return what orders webhooks. Raises `SealError` for a master key that is none."""
+        own = urlsplit(self.settings.public_base_url).hostname
+        rules = TargetRules(
+            allow_private=self.settings.webhook_allow_private,
+            ports=frozenset(self.settings.webhook_allowed_ports),
+            own_hosts=frozenset([own] if own else []),
+        )
+        return WebhookOrders(rules, Seal(self.settings.webhook_master_key))
+
     async def announce(self, kid: str) -> None:
         """Tell every gateway, this one too, that a key is not what it was."""
         await self.bus.publish(KEY_REVOKED.subject, KeyRevoked(kid=kid))
@@ -102,8 +118,11 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     )
     bus.on_reconnect(followers.reconnected)
     desk = Desk(questions, intake, followers, parts.mint)
+    api = native.Native(
+        desk, parts.webhook_orders(), BodyReader(settings.body_timeout_seconds), settings.stream_write_timeout_seconds
+    )
     listener = Listener(
-        build_app(_dialects(parts, desk, questions), door, native.render, settings.max_body_bytes),
+        build_app(_dialects(parts, api, questions), door, native.render, settings.max_body_bytes),
         (settings.host, settings.port),
         Limits(
             header_timeout_seconds=settings.header_timeout_seconds,
@@ -117,6 +136,7 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     return Service(
         GATEWAY,
         bus,
+        answers=(answer(RENDER_JOB, Rendering({native.NAME: api.render}).on_render),),
         hears=(hear(KEY_REVOKED, authenticator.forget), hear(PLAN_CHANGED, parts.plans.forget)),
         ticks=(tick("followers", _FOLLOWER_TICK_SECONDS, followers.tick),),
         tasks=(
@@ -127,15 +147,14 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     )
 
 
-def _dialects(parts: _Parts, desk: Desk, questions: Questions) -> tuple[Dialect, ...]:
+def _dialects(parts: _Parts, api: native.Native, questions: Questions) -> tuple[Dialect, ...]:
     settings = parts.settings
-    bodies = BodyReader(settings.body_timeout_seconds)
     accounts = Accounts(parts.store, parts.clock, parts.mint, parts.announce, pepper=settings.api_key_pepper)
     office = Office(accounts, Fleet(questions, accounts), settings.key_grace_seconds)
     pages = docs.Docs()
     dialects = (
-        native.dialect(native.Native(desk, bodies, settings.stream_write_timeout_seconds)),
-        admin.dialect(admin.Admin(office, bodies)),
+        native.dialect(api, hooks.Webhooks(Deliveries(questions), api.bodies)),
+        admin.dialect(admin.Admin(office, api.bodies)),
         docs.dialect(pages, native.render, HTTP),
     )
     pages.publish(describe(dialects, version_of(GATEWAY), settings.public_base_url or "/"))

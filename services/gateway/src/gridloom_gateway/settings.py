@@ -27,6 +27,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """64 hexadecimal digits, the webhook service's `master_key`: seals the API key that signs a job's webhooks."""
     webhook_allow_private: bool = False
     """Whether a `webhook_url` may be http, or name this machine or a private network. As the webhook service's."""
+    webhook_allowed_ports: tuple[int, ...] = (80, 443, 8443)
+    """Ports that a `webhook_url` may name. As the webhook service's."""
 
     mongo_url: str = "mongodb://127.0.0.1:27017"
     mongo_database: str = "gridloom"

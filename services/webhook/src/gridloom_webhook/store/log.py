@@ -23,6 +23,8 @@ class DeliveryLog:
     async def page(self, question: ListDeliveries) -> tuple[list[Delivery], int]:
         """Return one page of an account's deliveries, newest first, and the number of all that match."""
         query: Document = {"account": question.account}
+        if question.delivery is not None:
+            query["_id"] = question.delivery
         if question.job is not None:
             query["job"] = question.job
         if question.state is not None:

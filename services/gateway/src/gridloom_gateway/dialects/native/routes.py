@@ -13,11 +13,15 @@ from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_gateway import replies, sse
 from gridloom_gateway.desk import Desk
 from gridloom_gateway.dialects.native import stream, translate, wire
+from gridloom_gateway.dialects.native.webhooks import routes as hooks
+from gridloom_gateway.door import key_of
 from gridloom_gateway.people import READ, WRITE, Caller
 from gridloom_gateway.reading import BodyReader, Malformed, query
 from gridloom_gateway.route import EVENT_STREAM, Audience, Dialect, Route
+from gridloom_gateway.webhooks import WebhookOrders
 from gridloom_kit.trace import current_traceparent
 
+NAME: Final = translate.DIALECT
 MOUNTS: Final = ("/api/v1", "/api/v1/v1", "/vibe/api/v1", "/vibe/api/v1/v1")
 
 _BODY: Final = (FaultCode.INVALID, FaultCode.TOO_LARGE, FaultCode.UNSUPPORTED_MEDIA, FaultCode.REQUEST_TIMEOUT)
@@ -33,13 +37,16 @@ class Native:
     """The handlers; `stall_seconds` is how long a reader of a stream may take nothing."""
 
     desk: Desk
+    webhooks: WebhookOrders
     bodies: BodyReader
     stall_seconds: float
 
     async def submit(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """POST /jobs."""
         body = await self.bodies.decode(request, _submit)
-        submission = translate.to_submission(body, caller, self.desk.mint(), current_traceparent())
+        job = self.desk.mint()
+        webhook = self.webhooks.order(body.webhook_url, key_of(request), job, translate.DIALECT)
+        submission = translate.to_submission(body, caller, job, webhook, current_traceparent())
         acceptance = await self.desk.submit(submission)
         return replies.json(translate.from_acceptance(acceptance), 201)
 
@@ -51,8 +58,15 @@ class Native:
 
     async def get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /jobs/{id}."""
-        job = await self.desk.get(caller.account, _job_in(request))
-        return replies.json(translate.from_job(job))
+        return replies.json(await self.document(caller.account, _job_in(request)))
+
+    async def document(self, account: str, job: str) -> wire.JobDocument:
+        """Return what GET answers, and what a webhook carries. Raises `NotFound`."""
+        return translate.from_job(await self.desk.get(account, job))
+
+    async def render(self, account: str, job: str) -> bytes:
+        """Return the bytes that GET answers. Raises `NotFound`."""
+        return replies.encode(await self.document(account, job))
 
     async def cancel(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """DELETE /jobs/{id}."""
@@ -70,7 +84,8 @@ class Native:
 
     async def retry(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """POST /jobs/{id}/retry."""
-        job = await self.desk.retry(caller.account, _job_in(request))
+        name = _job_in(request)
+        job = await self.desk.retry(caller.account, name, self.webhooks.sealed(key_of(request), name))
         return replies.json(translate.from_job(job))
 
     async def reprioritise(self, request: web.Request, caller: Caller) -> web.StreamResponse:
@@ -98,13 +113,13 @@ class Native:
         return replies.json([translate.from_model(model) for model in models])
 
 
-def dialect(native: Native) -> Dialect:
+def dialect(native: Native, webhooks: hooks.Webhooks) -> Dialect:
     """Return the native API as a value."""
     return Dialect(
-        name="native",
+        name=NAME,
         mounts=MOUNTS,
         audience=Audience.ACCOUNT,
-        routes=_routes(native),
+        routes=(*_routes(native), *hooks.routes(webhooks)),
         render=render,
         statuses=translate.HTTP,
         error=wire.Error,

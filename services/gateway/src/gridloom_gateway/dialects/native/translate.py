@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from msgspec import UNSET, UnsetType
 
@@ -12,8 +11,8 @@ from gridloom_contract import jobs
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.fleet import ModelEntry
 from gridloom_contract.vocabulary import Kind, Match, State
+from gridloom_contract.webhooks import WebhookOrder
 from gridloom_domain import ids
-from gridloom_domain.errors import Invalid
 from gridloom_domain.job import Reason
 from gridloom_gateway.desk import no_such_job
 from gridloom_gateway.dialects.native import wire
@@ -78,7 +77,6 @@ MATCH_WORD: Final[dict[Match, Literal["exact", "family"]]] = {
 }
 
 _DEFAULT_TIMEOUT_SECONDS: Final = 600
-_WEB: Final = frozenset({"http", "https"})
 
 
 def to_job_id(text: str) -> str:
@@ -89,8 +87,10 @@ def to_job_id(text: str) -> str:
         raise no_such_job() from None
 
 
-def to_submission(body: wire.SubmitJob, caller: Caller, job: str, traceparent: str | None) -> jobs.Submission:
-    """Return what the core takes in. Raises `Invalid` for a webhook that is no web address."""
+def to_submission(
+    body: wire.SubmitJob, caller: Caller, job: str, webhook: WebhookOrder | None, traceparent: str | None
+) -> jobs.Submission:
+    """Return what the core takes in."""
     return jobs.Submission(
         job=job,
         account=caller.account,
@@ -102,25 +102,9 @@ def to_submission(body: wire.SubmitJob, caller: Caller, job: str, traceparent: s
         tag=body.tag,
         priority=caller.priority_boost if body.priority is None else body.priority,
         timeout_seconds=float(body.timeout_seconds or _DEFAULT_TIMEOUT_SECONDS),
-        webhook_url=to_webhook_url(body.webhook_url),
+        webhook=webhook,
         traceparent=traceparent,
     )
-
-
-def to_webhook_url(text: str | None) -> str | None:
-    """Return the address if it is an absolute http(s) URL without credentials. Raises `Invalid`."""
-    if text is None:
-        return None
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme.lower() in _WEB and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        raise _no_web_address() from None
-    if not usable or not text.isprintable() or " " in text:
-        raise _no_web_address()
-    if parts.username is not None or parts.password is not None:
-        raise Invalid("webhook_url must not hold a user name or password", "webhook_url")
-    return text
 
 
 def to_listing(query: wire.ListQuery, account: str) -> jobs.ListJobs:
@@ -138,11 +122,11 @@ def to_position(last_event_id: str | None) -> Position | None:
 
 
 def from_acceptance(acceptance: jobs.Acceptance) -> wire.Submitted:
-    """Return the answer to a submission."""
+    """Return the answer to a submission: however often it is given, the job as it was when it was taken in."""
     job = ids.as_uuid(acceptance.job)
     # The scheduler's time; an id holds that of its making, should an older scheduler not say it.
     created_at = moment(acceptance.created_at or datetime.fromtimestamp(ids.created_ms(acceptance.job) / 1000, UTC))
-    return wire.Submitted(job_id=job, id=job, status=STATUS[acceptance.state], created_at=created_at)
+    return wire.Submitted(job_id=job, id=job, status=STATUS[State.QUEUED], created_at=created_at)
 
 
 def from_job(job: jobs.Job) -> wire.JobDocument:
@@ -216,10 +200,6 @@ def from_fault(fault: Fault, request_id: str, word: str | None = None) -> wire.E
 def moment(at: datetime) -> str:
     """Return a time in UTC with milliseconds and `Z`."""
     return f"{at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
-
-
-def _no_web_address() -> Invalid:
-    return Invalid("webhook_url must be an absolute http or https URL", "webhook_url")
 
 
 def _moment_if_set(at: datetime | None) -> str | UnsetType:
