@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gridloom_local.home import Home
-from gridloom_local.plan import LLAMACPP, PORTS, SYNTHETIC, Plan, service_settings_in
+from gridloom_local.plan import LLAMACPP, PORTS, SERVICES, SYNTHETIC, Plan, service_settings_in
 from gridloom_local.program import Program
 from gridloom_local.secrets import Secrets
 
@@ -67,7 +67,7 @@ def test_only_settings_of_services_are_taken_from_the_environment() -> None:
     assert service_settings_in(environ) == {"GRIDLOOM_WORKER_SLOTS": "2"}
 
 
-@pytest.mark.parametrize("service", ["scheduler", "gateway", "worker"])
+@pytest.mark.parametrize("service", SERVICES)
 def test_no_secret_is_on_a_command_line(tmp_path: Path, service: str) -> None:
     plan = a_plan(tmp_path)
     program = program_of(plan, service)

@@ -1,4 +1,4 @@
-"""The table of all commands. Each is imported when it is called: `gridloom gateway` must not pay for the doctor."""
+"""The table of all commands. Each is imported when it is called: `gridloom run` must not pay for the doctor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import click
 
-from gridloom_local.cli.services import SERVICE_COMMANDS, service_command
 from gridloom_local.problems import Problem
 
 COMMANDS: Final = {
@@ -21,6 +20,7 @@ COMMANDS: Final = {
     "accounts": ("accounts", "Who may use the grid."),
     "keys": ("accounts", "The API keys of accounts."),
     "workers": ("workers", "The machines that do the work."),
+    "run": ("services", "Run one service in the foreground."),
 }
 """Name of each command, the module of this package that has it, and what it does in one line."""
 
@@ -30,12 +30,10 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """Return all names, in the order of the help."""
-        return [*COMMANDS, *SERVICE_COMMANDS]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Return one command, importing its module."""
-        if cmd_name in SERVICE_COMMANDS:
-            return service_command(cmd_name)
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"gridloom_local.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
@@ -45,8 +43,6 @@ class Commands(click.Group):
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-        with formatter.section("Services, each in the foreground"):
-            formatter.write_dl([(name, f"Run the {name}.") for name in SERVICE_COMMANDS])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was called."""

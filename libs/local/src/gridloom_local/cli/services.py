@@ -1,4 +1,4 @@
-"""`gridloom gateway`, `scheduler` and `worker`: become that service. This is what a container's command says."""
+"""`gridloom run <service>`: become that service. This is what a container's command says."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ import sys
 
 import click
 
-from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_local.plan import SERVICES
 from gridloom_local.problems import Problem
 
-SERVICE_COMMANDS = (GATEWAY, SCHEDULER, WORKER)
 
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("service", type=click.Choice(sorted(SERVICES)))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(service: str, arguments: tuple[str, ...]) -> None:
+    """Run one service in the foreground; its settings are GRIDLOOM_<SERVICE>_… variables.
 
-def service_command(name: str) -> click.Command:
-    """Return the command that replaces this process by the service `name`; all arguments are handed on."""
-
-    @click.command(
-        name,
-        help=f"Run the {name} in the foreground; its settings are GRIDLOOM_{name.upper()}_… variables.",
-        context_settings={"ignore_unknown_options": True, "help_option_names": []},
-        add_help_option=False,
-    )
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def become(arguments: tuple[str, ...]) -> None:
-        module = f"gridloom_{name}"
-        if importlib.util.find_spec(module) is None:
-            raise Problem(f"the {name} is not installed in {sys.prefix}", remedy=f"install the package gridloom-{name}")
-        os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell, on purpose
-
-    return become
+    What follows the service's name is handed on: `gridloom run worker --help`.
+    """
+    module = f"gridloom_{service}"
+    if importlib.util.find_spec(module) is None:
+        raise Problem(
+            f"the {service} is not installed in {sys.prefix}", remedy=f"install the package gridloom-{service}"
+        )
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell, on purpose
