@@ -45,6 +45,13 @@ class JobReleased(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="j
     reason: str
 
 
+class JobAttached(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.attached.1"):
+    """A waiting job got a file; `ref` stands for it on the bus."""
+
+    ref: str
+    content_type: str
+
+
 class JobAssigned(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.assigned.1"):
     """A worker was chosen; `why` says by which rule, `waited_ms` how long the job had waited."""
 
@@ -111,14 +118,20 @@ class JobFinished(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="j
     reserved_tokens: int = 0
 
 
+class JobPurged(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.purged.1"):
+    """The retention of an ended job is over: its inputs and outputs are forgotten."""
+
+
 JobEvent = (
     JobAccepted
     | JobHeld
     | JobReleased
+    | JobAttached
     | JobAssigned
     | JobStarted
     | JobRequeued
     | JobReprioritised
     | JobRetried
     | JobFinished
+    | JobPurged
 )

@@ -29,6 +29,9 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
     `echo` belongs to the dialect that took the job: the core stores and returns it unread. `sync` puts the job on
     the high lane. `timeout_seconds` runs from the claim, `deadline_at` from creation. `node` pins a worker. With
     `task_ref` the task is an object of `task_bytes` with the JSON of a `Task`; `task` has what it says but the text.
+
+    So many `files` will follow: the job is held until they are there, for as long as an upload may take at most. One
+    that `may_get_files` is held for a moment if its model takes images: time to make a slot (API.md §1.1, 10).
     """
 
     job: str
@@ -52,6 +55,8 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
     echo: dict[str, Any] = {}
     traceparent: str | None = None
     task_bytes: int = 0
+    files: int = 0
+    may_get_files: bool = False
 
 
 class SubmitJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.submit.1"):

@@ -128,12 +128,14 @@ FACTS: dict[type[Message], Channel] = {
         ("accepted", events.JobAccepted, (WEBHOOK,)),
         ("held", events.JobHeld, ()),
         ("released", events.JobReleased, ()),
+        ("attached", events.JobAttached, ()),
         ("assigned", events.JobAssigned, (QUOTA,)),
         ("started", events.JobStarted, (WEBHOOK,)),
         ("requeued", events.JobRequeued, (QUOTA,)),
         ("reprioritised", events.JobReprioritised, ()),
         ("retried", events.JobRetried, (WEBHOOK,)),
         ("finished", events.JobFinished, (QUOTA, USAGE, WEBHOOK, BLOB)),
+        ("purged", events.JobPurged, ()),
     )
 }
 

@@ -19,12 +19,14 @@ EVENT_NAMES: Final[dict[type[events.JobFact], str]] = {
     events.JobAccepted: "accepted",
     events.JobHeld: "held",
     events.JobReleased: "released",
+    events.JobAttached: "attached",
     events.JobAssigned: "assigned",
     events.JobStarted: "started",
     events.JobRequeued: "requeued",
     events.JobReprioritised: "reprioritised",
     events.JobRetried: "retried",
     events.JobFinished: "finished",
+    events.JobPurged: "purged",
 }
 
 
@@ -40,6 +42,7 @@ SHOWN: Final[dict[str, Callable[[Any], Any]]] = {
     "state": str,
     "reason": str,
     "until": moment,
+    "content_type": str,
     "worker": str,
     "served_model": str,
     "why": str,

@@ -140,6 +140,7 @@ class TimelineEvent(Struct, frozen=True, kw_only=True):
     state: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     until: Moment | UnsetType = UNSET
+    content_type: str | UnsetType = UNSET
     worker: str | UnsetType = UNSET
     served_model: str | UnsetType = UNSET
     why: str | UnsetType = UNSET
