@@ -37,6 +37,9 @@ class ScriptedScheduler:
         self.timelines: dict[str, tuple[events.JobEvent, ...]] = {}
         self.asked: list[object] = []
         self.answers_to_lose = 0
+        self.is_awake = asyncio.Event()
+        """While it is cleared, cancellations and retries take as long as that."""
+        self.is_awake.set()
         self._second_offer = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._seq = 0
@@ -141,6 +144,7 @@ class ScriptedScheduler:
 
     async def _cancel(self, message: jobs.CancelJob, _subject: str) -> jobs.Job:
         self.asked.append(message)
+        await self.is_awake.wait()
         if self._of(message.account, message.job).state is not State.QUEUED and message.waiting_only:
             raise Conflict("the job is no longer pending")
         return self.change(message.job, state=State.CANCELED, reason=message.reason, ended_at=NOW)
@@ -149,6 +153,8 @@ class ScriptedScheduler:
         return jobs.JobsCanceled(count=sum(job.account == message.account for job in self.jobs.values()))
 
     async def _retry(self, message: jobs.RetryJob, _subject: str) -> jobs.Job:
+        self.asked.append(message)
+        await self.is_awake.wait()
         if self._of(message.account, message.job).state not in {State.FAILED, State.CANCELED}:
             raise Conflict("only a failed job can be retried")
         return self.change(message.job, state=State.QUEUED, ended_at=None)

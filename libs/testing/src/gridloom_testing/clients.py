@@ -59,10 +59,14 @@ class ApiClient:
             raise RuntimeError("an ApiClient is used with `async with`")
         return self._session
 
-    async def call(self, method: str, path: str, body: object = None, **options: Any) -> Answer:
-        """Return the answer of one request, whatever its status."""
+    async def call(
+        self, method: str, path: str, body: object = None, *, key: str | None = None, **options: Any
+    ) -> Answer:
+        """Return the answer of one request, whatever its status. `key` is its `Idempotency-Key`."""
         data = msgspec.json.encode(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        if key is not None:
+            headers["Idempotency-Key"] = key
         options.setdefault("timeout", _ANSWER)
         async with self.session.request(method, path, data=data, headers=headers, **options) as answer:
             content = await answer.read()

@@ -14,12 +14,13 @@ from aiohttp.typedefs import Handler as WebHandler
 from aiohttp.typedefs import Middleware
 
 from gridloom_contract.fault import FaultError
-from gridloom_domain.errors import Internal, Invalid, MethodNotAllowed, NotFound
-from gridloom_gateway import metrics
-from gridloom_gateway.door import Admit, Door
+from gridloom_domain.errors import Internal, Invalid, MethodNotAllowed, NotFound, Unavailable
+from gridloom_gateway import metrics, rates
+from gridloom_gateway.entrance import Entrance
 from gridloom_gateway.reading import too_large
-from gridloom_gateway.route import Dialect, Handler, Render
+from gridloom_gateway.route import Dialect, Render
 from gridloom_kit.log import bind, get_logger
+from gridloom_kit.mongo import DatabaseError
 from gridloom_kit.trace import continue_trace, start_trace
 
 log = get_logger()
@@ -29,9 +30,13 @@ REQUEST_ID_KEY: Final = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _UNROUTED: Final = "unrouted"
 _METHODS: Final = frozenset(hdrs.METH_ALL)
+_RETRY_AFTER_SECONDS: Final = 2.0
+_NO_HEADERS: Final[dict[str, str]] = {}
 
 
-def build_app(dialects: Sequence[Dialect], door: Door, fallback: Render, max_body_bytes: int) -> web.Application:
+def build_app(
+    dialects: Sequence[Dialect], entrance: Entrance, fallback: Render, max_body_bytes: int
+) -> web.Application:
     """Return the application. `fallback` renders the errors of paths below no mount."""
     app = web.Application(middlewares=[_observe, _render_faults(fallback)], client_max_size=max_body_bytes)
     app.on_response_prepare.append(_finish_headers)
@@ -42,25 +47,18 @@ def build_app(dialects: Sequence[Dialect], door: Door, fallback: Render, max_bod
     for mount, dialect in mounts:
         if mount:
             inner = web.Application(middlewares=[_render_faults(dialect.render)])
-            _add_routes(inner, dialect, door)
+            _add_routes(inner, dialect, entrance)
             app.add_subapp(mount, inner)
         else:
-            _add_routes(app, dialect, door)
+            _add_routes(app, dialect, entrance)
     return app
 
 
-def _add_routes(app: web.Application, dialect: Dialect, door: Door) -> None:
+def _add_routes(app: web.Application, dialect: Dialect, entrance: Entrance) -> None:
     for route in dialect.routes:
-        handler = _endpoint(door.of(dialect.audience, route), route.handler)
+        handler = entrance.to(dialect, route)
         for path in (route.path, f"{route.path}/"):
             app.router.add_route(route.method, path, handler, expect_handler=_expect)
-
-
-def _endpoint(admit: Admit, handler: Handler) -> WebHandler:
-    async def endpoint(request: web.Request) -> web.StreamResponse:
-        return await handler(request, await admit(request))
-
-    return endpoint
 
 
 @web.middleware
@@ -117,6 +115,9 @@ def _fault_of(request: web.Request, error: Exception) -> FaultError:
         return too_large(request)
     if isinstance(error, web.HTTPException) and error.status < 500:
         return Invalid(error.reason)
+    if isinstance(error, DatabaseError):
+        log.error("http.without_database", route=_route_of(request), err=type(error).__name__)
+        return Unavailable("the record cannot be reached", retry_after_seconds=_RETRY_AFTER_SECONDS)
     log.error("http.failed", route=_route_of(request), exc_info=error)
     return Internal("an internal error; it has been logged")
 
@@ -134,3 +135,4 @@ async def _finish_headers(request: web.Request, response: web.StreamResponse) ->
     request_id = request.get(REQUEST_ID_KEY)
     if request_id is not None:
         headers[REQUEST_ID] = request_id
+    headers.update(request.get(rates.HEADERS, _NO_HEADERS))

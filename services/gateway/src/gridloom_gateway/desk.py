@@ -42,6 +42,7 @@ from gridloom_domain.errors import NotFound
 from gridloom_gateway.follow import Follower
 from gridloom_gateway.followers import Followers
 from gridloom_gateway.intake import Intake
+from gridloom_gateway.people import Caller
 from gridloom_gateway.updates import Position
 from gridloom_kit.bus import Bus
 
@@ -86,7 +87,11 @@ class Desk:
         self._questions = questions
         self._intake = intake
         self._followers = followers
-        self.mint = mint
+        self._mint = mint
+
+    def mint(self, caller: Caller) -> str:
+        """Return the id of what the caller's request makes: the same if the request is made again under its key."""
+        return caller.new_id or self._mint()
 
     async def submit(self, submission: Submission) -> Acceptance:
         """Take a job in: once this returns it will not be lost. Raises what `Intake.submit` does."""

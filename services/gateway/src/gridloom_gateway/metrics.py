@@ -17,6 +17,8 @@ connections_open = Gauge("http_server_open_connections", "Open client connection
 connections_refused = Counter("gridloom_connections_refused", "Connections and requests cut off", ["reason"])
 streams_open = Gauge("gridloom_streams_open", "Open event streams")
 auth_failures = Counter("gridloom_auth_failures", "Requests refused for their credentials", ["reason"])
+rate_limited = Counter("gridloom_rate_limited", "Calls refused because their key makes too many", ["group"])
+replayed_answers = Counter("gridloom_replayed_answers", "Answers to a request that had been made before")
 submit_batch_jobs = Histogram(
     "gridloom_submit_batch_jobs", "Jobs handed to the scheduler at once", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from gridloom_contract.fault import FaultCode
+from gridloom_gateway import idempotency
 from gridloom_gateway.route import EVENT_STREAM, JSON, Audience, Dialect, Route
 
 Document = dict[str, Any]
@@ -22,6 +23,9 @@ _EVERY_ACCOUNT_CALL: Final = (
     FaultCode.UNAVAILABLE,
     FaultCode.INTERNAL,
 )
+_KEYED: Final = (FaultCode.INVALID, FaultCode.CONFLICT, FaultCode.TOO_LARGE, FaultCode.REQUEST_TIMEOUT)
+"""What an `Idempotency-Key` adds: the body is read, whatever the route does with it."""
+_PRINTABLE: Final = "^[ -~]*$"
 _MALFORMED_STATUS: Final = "400"
 _SECURITY: Final[dict[Audience, list[Document]]] = {
     Audience.ACCOUNT: [{"apiKey": []}],
@@ -67,7 +71,11 @@ def _operation(dialect: Dialect, route: Route, refs: dict[int, Any], components:
         "summary": route.summary,
         "tags": [dialect.name],
         "security": _SECURITY[dialect.audience],
-        "parameters": [*_path_parameters(route), *_query_parameters(route, refs, components)],
+        "parameters": [
+            *_path_parameters(route),
+            *_query_parameters(route, refs, components),
+            *_header_parameters(dialect, route),
+        ],
         "responses": {str(route.status): _success(route, refs), **_errors(dialect, route, refs)},
     }
     if route.request is not None:
@@ -97,6 +105,14 @@ def _query_parameters(route: Route, refs: dict[int, Any], components: Document) 
     ]
 
 
+def _header_parameters(dialect: Dialect, route: Route) -> list[Document]:
+    if not idempotency.is_minded(dialect, route):
+        return []
+    schema = {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_KEY_CHARACTERS, "pattern": _PRINTABLE}
+    text = "The same key and request, sent again within 24 hours, do their work once and get the same answer."
+    return [{"name": idempotency.HEADER, "in": "header", "required": False, "schema": schema, "description": text}]
+
+
 def _without_null(shape: Document) -> Document:
     """A query parameter is there or it is not; it is never null."""
     choices = [choice for choice in shape.get("anyOf", ()) if choice != {"type": "null"}]
@@ -116,7 +132,7 @@ def _success(route: Route, refs: dict[int, Any]) -> Document:
 def _errors(dialect: Dialect, route: Route, refs: dict[int, Any]) -> Document:
     if dialect.error is None:
         return {}
-    codes = (*_EVERY_ACCOUNT_CALL, *route.faults)
+    codes = (*_EVERY_ACCOUNT_CALL, *route.faults, *(_KEYED if idempotency.is_minded(dialect, route) else ()))
     statuses: dict[str, list[str]] = {}
     for code in codes:
         statuses.setdefault(str(dialect.statuses[code]), []).append(str(code))

@@ -47,12 +47,16 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request, as far as anything behind the door needs to know."""
+    """Who makes a request, as far as anything behind the door needs to know.
+
+    `new_id` is set where an earlier try may have made already what this one makes: it has to get the same id.
+    """
 
     account: str
     kid: str
     scopes: frozenset[str]
     priority_boost: int = 0
+    new_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,13 @@ class BodyReader:
         Raises `Malformed`, `Invalid` (naming the field), `TooLarge`, `UnsupportedMedia` or `RequestTimeout`.
         """
         _refuse_media(request)
-        body = await self._read(request)
+        body = await self.read(request)
         if is_too_deep(body):
             raise Malformed(f"the JSON is malformed or nested deeper than {MAX_DEPTH}")
         return decoded(body, decoder)
 
-    async def _read(self, request: web.Request) -> bytes:
+    async def read(self, request: web.Request) -> bytes:
+        """Return the body; asked again, the same. Raises `Malformed`, `TooLarge` or `RequestTimeout`."""
         try:
             if request.content.is_eof():
                 return await request.read()

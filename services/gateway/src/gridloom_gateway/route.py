@@ -11,10 +11,13 @@ import msgspec
 from aiohttp import web
 
 from gridloom_contract.fault import FaultCode, FaultError
+from gridloom_contract.quota import RateRule
+from gridloom_domain.rates import RateDecision
 from gridloom_gateway.people import Caller
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
+CSV: Final = "text/csv"
 
 
 class Audience(Enum):
@@ -52,7 +55,11 @@ class Route:
 
 @dataclass(frozen=True)
 class Dialect:
-    """A public API: mounted at `mounts`, of which the first is the canonical one."""
+    """A public API: mounted at `mounts`, of which the first is the canonical one.
+
+    `rates` are the limits of keys whose plan says nothing of that group; `rate_headers` spells a decision as this API
+    documents it, for every answer.
+    """
 
     name: str
     mounts: tuple[str, ...]
@@ -61,3 +68,5 @@ class Dialect:
     render: Render
     statuses: dict[FaultCode, int]
     error: type[msgspec.Struct] | None
+    rates: tuple[RateRule, ...] = ()
+    rate_headers: Callable[[RateDecision], dict[str, str]] | None = None

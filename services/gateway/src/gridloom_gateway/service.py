@@ -25,8 +25,10 @@ from gridloom_gateway.dialects.native.webhooks import routes as hooks
 from gridloom_gateway.door import Door
 from gridloom_gateway.follow import Rhythm
 from gridloom_gateway.followers import Followers
+from gridloom_gateway.entrance import Entrance
 from gridloom_gateway.intake import Intake
 from gridloom_gateway.key_use import KeyUse
+from gridloom_gateway.idempotency import Idempotency
 from gridloom_gateway.limits import FailureLimit
 from gridloom_gateway.listener import Limits, Listener
 from gridloom_gateway.office import Fleet, Office
@@ -34,6 +36,7 @@ from gridloom_gateway.openapi import describe
 from gridloom_gateway.plans import Plans
 from gridloom_gateway.reading import BodyReader
 from gridloom_gateway.rendering import Rendering
+from gridloom_gateway.rates import Rates
 from gridloom_gateway.route import Dialect
 from gridloom_gateway.settings import Settings
 from gridloom_gateway.store import INDEXES, Store
@@ -108,6 +111,10 @@ class _Parts:
     async def announce(self, kid: str) -> None:
         """Tell every gateway, this one too, that a key is not what it was."""
         await self.bus.publish(KEY_REVOKED.subject, KeyRevoked(kid=kid))
+    def idempotency(self, bodies: BodyReader) -> Idempotency:
+        """Return what minds the `Idempotency-Key` of requests."""
+        return Idempotency(self.store.claims, bodies, self.clock, self.mint, secret=self.settings.api_key_pepper)
+
 
 
 def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: Intake) -> Service:
@@ -122,8 +129,10 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
         desk, parts.webhook_orders(), BodyReader(settings.body_timeout_seconds), settings.stream_write_timeout_seconds
     )
     listener = Listener(
-        build_app(_dialects(parts, api, questions), door, native.render, settings.max_body_bytes),
+        build_app(_dialects(parts, api, questions), entrance, native.render, settings.max_body_bytes),
         (settings.host, settings.port),
+    rates = Rates(bus, parts.plans, clock)
+    entrance = Entrance(door, rates, parts.idempotency(api.bodies))
         Limits(
             header_timeout_seconds=settings.header_timeout_seconds,
             keepalive_seconds=settings.keepalive_seconds,
@@ -137,7 +146,11 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
         GATEWAY,
         bus,
         answers=(answer(RENDER_JOB, Rendering({native.NAME: api.render}).on_render),),
-        hears=(hear(KEY_REVOKED, authenticator.forget), hear(PLAN_CHANGED, parts.plans.forget)),
+        hears=(
+            hear(KEY_REVOKED, authenticator.forget),
+            hear(PLAN_CHANGED, parts.plans.forget),
+            hear(PLAN_CHANGED, rates.forget),
+        ),
         ticks=(tick("followers", _FOLLOWER_TICK_SECONDS, followers.tick),),
         tasks=(
             task("http", listener.run),

@@ -1,4 +1,4 @@
-"""All MongoDB of the gateway: accounts and API keys. One method is one question or one transition."""
+"""All MongoDB of the gateway: accounts, API keys, idempotency keys. One method is one question or one transition."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import DESCENDING, IndexModel, ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from gridloom_contract.registry import COLLECTIONS, GATEWAY
+from gridloom_gateway.claims import Claim, KeptAnswer
 from gridloom_gateway.people import Account, ApiKey, Page
 from gridloom_kit.mongo import FORGETTABLE, Database
 
-ACCOUNTS, API_KEYS, _ = COLLECTIONS[GATEWAY]
+ACCOUNTS, API_KEYS, CLAIMS = COLLECTIONS[GATEWAY]
 INDEXES = {
     ACCOUNTS: [IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="newest")],
     API_KEYS: [IndexModel([("account", 1), ("created_at", DESCENDING), ("_id", DESCENDING)], name="of_account")],
+    CLAIMS: [IndexModel([("ends_at", 1)], name="ended", expireAfterSeconds=0)],
 }
 
 _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 
 
 class Store:
-    """The gateway's collections; it is their only writer and reader."""
+    """Accounts and keys; the gateway is their only writer and reader. `claims` are the idempotency keys."""
 
     def __init__(self, database: Database) -> None:
         self._accounts = database[ACCOUNTS]
         self._keys = database[API_KEYS]
+        self.claims = ClaimStore(database)
         self._unhurried_keys = self._keys.with_options(write_concern=FORGETTABLE)
 
     async def add_account(self, account: Account) -> None:
@@ -123,6 +127,65 @@ class Store:
     async def ping(self) -> None:
         """Raise `pymongo.errors.PyMongoError` unless the database answers."""
         await self._accounts.database.command("ping")
+
+
+class ClaimStore:
+    """Idempotency keys in use. MongoDB forgets them when they end, within a minute."""
+
+    def __init__(self, database: Database) -> None:
+        self._claims = database[CLAIMS]
+
+    async def claim(self, wanted: Claim) -> Claim:
+        """Return the claim that stands: the wanted one if the key was free."""
+        fields = _claim_fields(wanted) | {"answer": None}
+        try:
+            await self._claims.insert_one({"_id": wanted.id} | fields)
+        except DuplicateKeyError:
+            found = await self._claims.find_one({"_id": wanted.id})
+            return _claim(found) if found else await self.claim(wanted)
+        return wanted
+
+    async def take_over(self, old: Claim, new: Claim) -> bool:
+        """Hold an unanswered claim in place of its holder; False if somebody else was faster."""
+        change = {"$set": {"holder": new.holder, "held_until": new.held_until}}
+        result = await self._claims.update_one(_unanswered(old) | {"holder": old.holder}, change)
+        return result.modified_count == 1
+
+    async def answer(self, claim: Claim, answer: KeptAnswer) -> KeptAnswer:
+        """Keep the answer unless there is one, and return the one that is kept."""
+        kept = {"status": answer.status, "headers": answer.headers, "body": answer.body}
+        change = {"$set": _claim_fields(claim) | {"answer": kept}}
+        try:
+            await self._claims.update_one(_unanswered(claim), change, upsert=True)
+        except DuplicateKeyError:
+            found = await self._claims.find_one({"_id": claim.id, "new_id": claim.new_id})
+            return (_claim(found).answer if found else None) or answer
+        return answer
+
+    async def release(self, claim: Claim) -> None:
+        """Forget an unanswered claim that nobody took over."""
+        await self._claims.delete_one(_unanswered(claim) | {"holder": claim.holder})
+
+    async def let_go(self, claim: Claim) -> None:
+        """Hold an unanswered claim no longer."""
+        await self._claims.update_one(
+            _unanswered(claim) | {"holder": claim.holder}, [{"$set": {"held_until": "$$NOW"}}]
+        )
+
+
+def _unanswered(claim: Claim) -> dict[str, Any]:
+    return {"_id": claim.id, "new_id": claim.new_id, "answer": None}
+
+
+def _claim_fields(claim: Claim) -> dict[str, Any]:
+    return {name: value for name, value in vars(claim).items() if name not in {"id", "answer"}}
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    kept = row["answer"]
+    answer = KeptAnswer(kept["status"], kept["headers"], bytes(kept["body"])) if kept else None
+    fields = {name: row[name] for name in ("fingerprint", "new_id", "holder", "held_until", "ends_at")}
+    return Claim(id=row["_id"], answer=answer, **fields)
 
 
 def _account(row: dict[str, Any]) -> Account:

@@ -44,7 +44,7 @@ class Native:
     async def submit(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """POST /jobs."""
         body = await self.bodies.decode(request, _submit)
-        job = self.desk.mint()
+        job = self.desk.mint(caller)
         webhook = self.webhooks.order(body.webhook_url, key_of(request), job, translate.DIALECT)
         submission = translate.to_submission(body, caller, job, webhook, current_traceparent())
         acceptance = await self.desk.submit(submission)
@@ -154,6 +154,8 @@ def _collection(native: Native) -> tuple[Route, ...]:
             request=wire.SubmitJob,
             faults=_BODY,
             scope=WRITE,
+            rate_group="native.submit",
+            is_made_under_id=True,
         ),
         Route(
             "GET",
