@@ -38,7 +38,13 @@ Render = Callable[[FaultError, str], web.Response]
 
 @dataclass(frozen=True)
 class Route:
-    """One row: `handler(request, caller)` answers with `status` and a `response`. `path` is below the mount."""
+    """One row: `handler(request, caller)` answers with `status` and a `response`. `path` is below the mount.
+
+    `also_as` are further media types, each a text, in which a client may have the answer. `rate_group` is what its
+    calls count in if a rule is set for it (`replicate.create`), else they count in the dialect's group.
+    `is_made_under_id` says that all it does is make one thing, named by `Desk.mint(caller)`: done twice under one id it
+    is done once.
+    """
 
     method: str
     path: str
@@ -51,6 +57,9 @@ class Route:
     faults: tuple[FaultCode, ...] = ()
     scope: str | None = None
     media: str = JSON
+    also_as: tuple[str, ...] = ()
+    rate_group: str | None = None
+    is_made_under_id: bool = False
 
 
 @dataclass(frozen=True)
