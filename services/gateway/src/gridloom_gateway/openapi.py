@@ -125,8 +125,9 @@ def _without_null(shape: Document) -> Document:
 
 
 def _success(route: Route, refs: dict[int, Any]) -> Document:
-    schema = {"type": "string"} if route.media == EVENT_STREAM else refs[id(route.response)]
-    return {"description": route.summary, "content": {route.media: {"schema": schema}}}
+    text = {"schema": {"type": "string"}}
+    first = text if route.media == EVENT_STREAM else {"schema": refs[id(route.response)]}
+    return {"description": route.summary, "content": {route.media: first, **dict.fromkeys(route.also_as, text)}}
 
 
 def _errors(dialect: Dialect, route: Route, refs: dict[int, Any]) -> Document:

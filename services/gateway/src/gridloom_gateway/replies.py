@@ -23,6 +23,16 @@ def json(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=encode(body), status=status, headers=headers)
 
 
+def file(content: bytes, content_type: str, name: str) -> web.Response:
+    """Return content to be kept as a file called `name`."""
+    headers = {
+        hdrs.CONTENT_TYPE: content_type,
+        hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"',
+        hdrs.CACHE_CONTROL: _NO_STORE,
+    }
+    return web.Response(body=content, headers=headers)
+
+
 def error(body: Any, status: int, fault: Fault) -> web.Response:
     """Return an error in a dialect's own shape, with `Retry-After` and `WWW-Authenticate` where they belong."""
     response = json(body, status)

@@ -19,27 +19,30 @@ from gridloom_gateway.app import build_app
 from gridloom_gateway.auth import AdminGate, Authenticator
 from gridloom_gateway.desk import Desk, Questions
 from gridloom_gateway.dialects.admin import routes as admin
+from gridloom_gateway.dialects.admin import usage as admin_usage
 from gridloom_gateway.dialects.native import routes as native
+from gridloom_gateway.dialects.native import usage as native_usage
 from gridloom_gateway.dialects.native.translate import HTTP
 from gridloom_gateway.dialects.native.webhooks import routes as hooks
 from gridloom_gateway.door import Door
+from gridloom_gateway.entrance import Entrance
 from gridloom_gateway.follow import Rhythm
 from gridloom_gateway.followers import Followers
-from gridloom_gateway.entrance import Entrance
+from gridloom_gateway.idempotency import Idempotency
 from gridloom_gateway.intake import Intake
 from gridloom_gateway.key_use import KeyUse
-from gridloom_gateway.idempotency import Idempotency
 from gridloom_gateway.limits import FailureLimit
 from gridloom_gateway.listener import Limits, Listener
 from gridloom_gateway.office import Fleet, Office
 from gridloom_gateway.openapi import describe
 from gridloom_gateway.plans import Plans
+from gridloom_gateway.rates import Rates
 from gridloom_gateway.reading import BodyReader
 from gridloom_gateway.rendering import Rendering
-from gridloom_gateway.rates import Rates
 from gridloom_gateway.route import Dialect
 from gridloom_gateway.settings import Settings
 from gridloom_gateway.store import INDEXES, Store
+from gridloom_gateway.usage_desk import UsageDesk
 from gridloom_gateway.webhooks import Deliveries, WebhookOrders
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
@@ -108,13 +111,13 @@ class _Parts:
         )
         return WebhookOrders(rules, Seal(self.settings.webhook_master_key))
 
-    async def announce(self, kid: str) -> None:
-        """Tell every gateway, this one too, that a key is not what it was."""
-        await self.bus.publish(KEY_REVOKED.subject, KeyRevoked(kid=kid))
     def idempotency(self, bodies: BodyReader) -> Idempotency:
         """Return what minds the `Idempotency-Key` of requests."""
         return Idempotency(self.store.claims, bodies, self.clock, self.mint, secret=self.settings.api_key_pepper)
 
+    async def announce(self, kid: str) -> None:
+        """Tell every gateway, this one too, that a key is not what it was."""
+        await self.bus.publish(KEY_REVOKED.subject, KeyRevoked(kid=kid))
 
 
 def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: Intake) -> Service:
@@ -128,11 +131,11 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     api = native.Native(
         desk, parts.webhook_orders(), BodyReader(settings.body_timeout_seconds), settings.stream_write_timeout_seconds
     )
+    rates = Rates(bus, parts.plans, clock)
+    entrance = Entrance(door, rates, parts.idempotency(api.bodies))
     listener = Listener(
         build_app(_dialects(parts, api, questions), entrance, native.render, settings.max_body_bytes),
         (settings.host, settings.port),
-    rates = Rates(bus, parts.plans, clock)
-    entrance = Entrance(door, rates, parts.idempotency(api.bodies))
         Limits(
             header_timeout_seconds=settings.header_timeout_seconds,
             keepalive_seconds=settings.keepalive_seconds,
@@ -165,9 +168,10 @@ def _dialects(parts: _Parts, api: native.Native, questions: Questions) -> tuple[
     accounts = Accounts(parts.store, parts.clock, parts.mint, parts.announce, pepper=settings.api_key_pepper)
     office = Office(accounts, Fleet(questions, accounts), settings.key_grace_seconds)
     pages = docs.Docs()
+    usage = UsageDesk(parts.bus, parts.plans, parts.clock)
     dialects = (
-        native.dialect(api, hooks.Webhooks(Deliveries(questions), api.bodies)),
-        admin.dialect(admin.Admin(office, api.bodies)),
+        native.dialect(api, hooks.Webhooks(Deliveries(questions), api.bodies), *native_usage.routes(usage)),
+        admin.dialect(admin.Admin(office, api.bodies), *admin_usage.routes(admin_usage.UsageRoutes(usage, accounts))),
         docs.dialect(pages, native.render, HTTP),
     )
     pages.publish(describe(dialects, version_of(GATEWAY), settings.public_base_url or "/"))

@@ -102,13 +102,13 @@ class Admin:
         return replies.json(translate.from_worker(await self.office.fleet.drain(_worker_in(request), drain=drain)))
 
 
-def dialect(admin: Admin) -> Dialect:
-    """Return the operator's API as a value."""
+def dialect(admin: Admin, *others: Route) -> Dialect:
+    """Return the operator's API as a value; `others` are routes that other parts of the gateway bring."""
     return Dialect(
         name="admin",
         mounts=MOUNTS,
         audience=Audience.ADMIN,
-        routes=(*_account_routes(admin), *_key_routes(admin), *_worker_routes(admin)),
+        routes=(*_account_routes(admin), *_key_routes(admin), *_worker_routes(admin), *others),
         render=render,
         statuses=translate.HTTP,
         error=wire.Error,

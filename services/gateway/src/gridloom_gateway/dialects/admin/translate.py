@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.fleet import EnrolWorker, WorkerEnrolled, WorkerEntry
+from gridloom_contract.quota import VerifyReport
 from gridloom_domain.errors import NotFound
 from gridloom_gateway import keys
 from gridloom_gateway.accounts import IssuedKey, KeyWish
@@ -139,6 +140,12 @@ def from_page(page: Page[Row], name: str, wanted: Callable[..., Any], translate:
     rows = {name: [translate(row) for row in page.rows]}
     pages = -(-page.total // page.size)
     return wanted(**rows, page=page.number, per_page=page.size, total=page.total, total_pages=pages)
+
+
+def from_proof(report: VerifyReport) -> wire.Proof:
+    """Return what a proof of the books found."""
+    differences = list(report.differences)
+    return wire.Proof(is_clean=not differences, checked=report.checked, differences=differences)
 
 
 def from_fault(fault: Fault, request_id: str, word: str | None = None) -> wire.Error:

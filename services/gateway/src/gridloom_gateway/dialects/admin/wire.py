@@ -150,6 +150,14 @@ class Workers(Struct, frozen=True, kw_only=True):
     total_pages: int
 
 
+class Proof(Struct, frozen=True, kw_only=True):
+    """What a proof of the books found: a sentence for each difference, the first one first. None is a proof."""
+
+    is_clean: bool
+    checked: int
+    differences: list[str]
+
+
 class Error(Struct, frozen=True, kw_only=True):
     """What went wrong: a word for programs, a sentence for people, and the field it concerns."""
 

@@ -113,13 +113,13 @@ class Native:
         return replies.json([translate.from_model(model) for model in models])
 
 
-def dialect(native: Native, webhooks: hooks.Webhooks) -> Dialect:
-    """Return the native API as a value."""
+def dialect(native: Native, webhooks: hooks.Webhooks, *others: Route) -> Dialect:
+    """Return the native API as a value; `others` are routes that other parts of the gateway bring."""
     return Dialect(
         name=NAME,
         mounts=MOUNTS,
         audience=Audience.ACCOUNT,
-        routes=(*_routes(native), *hooks.routes(webhooks)),
+        routes=(*_routes(native), *hooks.routes(webhooks), *others),
         render=render,
         statuses=translate.HTTP,
         error=wire.Error,
