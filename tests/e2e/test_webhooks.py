@@ -1,0 +1,214 @@
+"""Webhooks through every real process: what a receiver gets, whatever becomes of the job, and what its owner sees."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from e2e.hooks import (
+    DELIVERIES,
+    assert_authentic,
+    bytes_of,
+    delivery_of,
+    second_key,
+    secret_of,
+    start_hooked,
+)
+from e2e.shelf import MODEL, Shelf, open_shelf
+from gridloom_testing.clients import JOBS, ApiClient
+from gridloom_testing.grid import Grid, open_grid
+from gridloom_testing.servers import Infra, MongoServer
+from integration.webhook.receivers import Receiver, listening, silent, status
+
+HANGING = "[[hang]]"
+
+
+@pytest.fixture(scope="module")
+def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A grid that delivers to this machine, and whose webhook service tries again soon."""
+    with open_grid(infra, mongo_server, tmp_path_factory.mktemp("hooked")) as opened:
+        start_hooked(opened)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shelf(grid: Grid) -> Shelf:
+    """A drained worker: what is submitted for its model waits."""
+    shelf = open_shelf(grid)
+    shelf.drain()
+    return shelf
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver that takes everything."""
+    async with listening() as listening_receiver:
+        yield listening_receiver
+
+
+async def submitted(client: ApiClient, receiver: Receiver, prompt: str = "hello", **fields: Any) -> str:
+    return await client.submit(prompt=prompt, webhook_url=f"{receiver.url}/hook", **fields)
+
+
+async def left_alone(_client: ApiClient, _job: str) -> None:
+    """The job ends by itself."""
+
+
+async def canceled_while_waiting(client: ApiClient, job: str) -> None:
+    assert (await client.call("DELETE", f"{JOBS}/{job}")).status == 200
+
+
+async def canceled_while_running(client: ApiClient, job: str) -> None:
+    await client.until(job, "running")
+    assert (await client.call("POST", f"{JOBS}/{job}/cancel")).status == 200
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A job that is submitted so, is ended so, and then reads so."""
+
+    wish: dict[str, Any]
+    shown: dict[str, Any]
+    end: Callable[[ApiClient, str], Awaitable[None]] = left_alone
+
+
+CANCELED = {"status": "failed", "cancelled": True}
+ENDINGS = {
+    "succeeded": Ending({}, {"status": "completed"}),
+    "failed": Ending({"prompt": "[[reject]]"}, {"status": "failed"}),
+    "canceled while waiting": Ending({"model": MODEL}, CANCELED | {"attempts": 0}, canceled_while_waiting),
+    "canceled while running": Ending({"prompt": HANGING}, CANCELED | {"attempts": 1}, canceled_while_running),
+    "timed out": Ending({"prompt": HANGING, "timeout_seconds": 1}, CANCELED | {"error": "timeout"}),
+}
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
+async def test_every_end_is_told_with_the_bytes_of_get_and_both_signatures(
+    client: ApiClient, receiver: Receiver, ending: Ending
+) -> None:
+    job = await submitted(client, receiver, **ending.wish)
+    await ending.end(client, job)
+
+    [request] = await receiver.received(1)
+
+    assert request.body == await bytes_of(client, job)
+    await assert_authentic(request, client)
+    document = await client.job(job)
+    assert {name: document[name] for name in ending.shown} == ending.shown
+    assert request.headers["x-gridloom-event"] == "completed"
+
+
+async def test_a_retry_is_an_event_of_its_own_signed_with_the_key_that_asked_for_it(
+    grid: Grid, client: ApiClient, receiver: Receiver
+) -> None:
+    other_key = second_key(grid, client)
+    job = await submitted(client, receiver, HANGING)
+    await canceled_while_running(client, job)
+    [canceled] = await receiver.received(1)
+    async with ApiClient(grid.url, other_key) as retrying:
+        assert (await retrying.call("POST", f"{JOBS}/{job}/retry")).status == 200
+    await canceled_while_running(client, job)
+
+    _, retried = await receiver.received(2)
+
+    assert retried.id != canceled.id
+    assert retried.body != canceled.body
+    assert retried.body == await bytes_of(client, job)
+    await assert_authentic(canceled, client)
+    await assert_authentic(retried, client, other_key)
+
+
+async def test_every_attempt_has_the_same_id_and_bytes_and_stands_in_the_log(
+    client: ApiClient, receiver: Receiver
+) -> None:
+    receiver.behaviours = [status(500, body=b"sorry"), status(503), status(204)]
+    job = await submitted(client, receiver)
+
+    requests = await receiver.received(3)
+    delivery = await delivery_of(client, job, "delivered")
+
+    assert len({request.id for request in requests}) == len({request.body for request in requests}) == 1
+    assert requests[0].id == delivery["id"]
+    for request in requests:
+        await assert_authentic(request, client)
+    told = [(attempt["result"], attempt["status"], attempt.get("response")) for attempt in delivery["attempts"]]
+    assert told == [("5xx", 500, "sorry"), ("5xx", 503, None), ("2xx", 204, None)]
+    assert (await client.call("GET", f"{DELIVERIES}/{delivery['id']}")).body == delivery
+
+
+async def test_a_dead_receiver_delays_neither_jobs_nor_the_deliveries_of_others(
+    grid: Grid, client: ApiClient, receiver: Receiver
+) -> None:
+    async with listening(silent) as dead, grid.client() as neighbour:
+        for _ in range(20):
+            await submitted(neighbour, dead)
+        await dead.received(1)
+
+        job = await submitted(client, receiver)
+        [request] = await receiver.received(1)
+
+        ended = datetime.fromisoformat((await client.job(job))["completed_at"])
+        assert (request.at - ended).total_seconds() < 5
+        assert (await delivery_of(neighbour, await submitted(neighbour, dead), "pending"))["event"] == "completed"
+
+
+async def test_deliveries_are_replayed_one_by_one_and_by_range(client: ApiClient, receiver: Receiver) -> None:
+    began = datetime.now(UTC).isoformat()
+    receiver.behaviours = [status(410), status(200)]
+    dead = await delivery_of(client, await submitted(client, receiver), "dead")
+
+    one = await client.call("POST", f"{DELIVERIES}/{dead['id']}/replay")
+    first, again = await receiver.received(2)
+    await delivery_of(client, dead["job_id"], "delivered")
+    some = await client.call("POST", f"{DELIVERIES}/replay", {"since": began, "state": "delivered"})
+    last = (await receiver.received(3))[2]
+
+    assert (one.body, some.body) == ({"replayed": 1}, {"replayed": 1})
+    assert {request.id for request in (first, again, last)} == {dead["id"]}
+    assert first.body == again.body == last.body
+    await assert_authentic(last, client)
+
+
+async def test_a_replaced_secret_signs_together_with_the_old_one(client: ApiClient, receiver: Receiver) -> None:
+    old = await secret_of(client)
+    new = str((await client.call("POST", "/api/v1/webhooks/secret/rotate")).body["key"])
+
+    await submitted(client, receiver)
+    [request] = await receiver.received(1)
+
+    assert new != old == old.strip()
+    assert await secret_of(client) == new
+    assert len(request.headers["webhook-signature"].split()) == 2
+    await assert_authentic(request, client)
+
+
+async def test_a_receiver_may_ask_whether_a_request_is_authentic(client: ApiClient, receiver: Receiver) -> None:
+    await submitted(client, receiver)
+    [request] = await receiver.received(1)
+    sent = {"body": request.body.decode(), "headers": request.headers}
+
+    right = await client.call("POST", "/api/v1/webhooks/verify-example", sent)
+    wrong = await client.call("POST", "/api/v1/webhooks/verify-example", sent | {"body": sent["body"] + " "})
+
+    assert right.body == {"valid": True, "problems": []}
+    assert not wrong.body["valid"]
+    assert [problem.split()[0] for problem in wrong.body["problems"]] == ["webhook-signature", "X-Vibe-Signature"]
+
+
+async def test_what_is_delivered_for_one_account_does_not_exist_for_another(
+    grid: Grid, client: ApiClient, receiver: Receiver
+) -> None:
+    delivery = await delivery_of(client, await submitted(client, receiver), "delivered")
+    async with grid.client() as stranger:
+        one = await stranger.call("GET", f"{DELIVERIES}/{delivery['id']}")
+        replayed = await stranger.call("POST", f"{DELIVERIES}/{delivery['id']}/replay")
+        named = await stranger.call("POST", f"{DELIVERIES}/replay", {"deliveries": [delivery["id"]]})
+        listed = await stranger.call("GET", f"{DELIVERIES}?job_id={delivery['job_id']}")
+
+        assert (one.status, replayed.status, named.body, listed.body["total"]) == (404, 404, {"replayed": 0}, 0)
+        assert await secret_of(stranger) != await secret_of(client)
