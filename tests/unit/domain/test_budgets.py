@@ -9,15 +9,12 @@ import pytest
 
 from gridloom_contract.quota import Grant, GrantRequest
 from gridloom_domain.budgets import (
-    USUAL_OUTPUT_TOKENS,
     Budgets,
     HeldUntil,
     NeedsGrant,
     Reservation,
     Spent,
     Unlimited,
-    UsualOutput,
-    estimate,
 )
 
 NOW = datetime(2026, 3, 5, 13, 30, tzinfo=UTC)
@@ -61,6 +58,35 @@ def test_an_unlimited_account_reserves_nothing_until_that_is_old() -> None:
     assert budgets.reserve("acme", 10, after(10)) == NeedsGrant(10)
 
 
+def test_an_unlimited_account_is_asked_about_before_that_is_old_while_its_jobs_go_on() -> None:
+    budgets = budgets_with(a_grant(None, 0, unlimited=True, expires_at=after(10)))  # type: ignore[arg-type]
+    budgets.reserve("acme", 1, after(5))
+    assert not budgets.has_wants
+    assert budgets.reserve("acme", 1, after(6)) == Unlimited()
+    assert budgets.wanted() == (GrantRequest(account="acme", tokens=1),)
+    assert not budgets.lacks("acme", after(6))
+
+
+def test_an_unlimited_account_needs_no_estimate() -> None:
+    budgets = budgets_with(a_grant(None, 0, unlimited=True, expires_at=after(10)), a_grant(account="umbrella"))  # type: ignore[arg-type]
+    assert [budgets.is_unlimited(account, after(9)) for account in ("acme", "umbrella", "nobody")] == [
+        True,
+        False,
+        False,
+    ]
+    assert not budgets.is_unlimited("acme", after(10))
+
+
+def test_an_account_lacks_tokens_from_the_first_job_turned_away_until_somebody_answers() -> None:
+    budgets = Budgets()
+    budgets.reserve("acme", 30, NOW)
+    lacked = [budgets.lacks("acme", NOW)]
+    budgets.wanted()
+    lacked.append(budgets.lacks("acme", NOW))
+    budgets.take([a_grant()], NOW)
+    assert [*lacked, budgets.lacks("acme", NOW)] == [True, True, False]
+
+
 def test_a_grant_is_not_reserved_from_once_it_has_ended() -> None:
     budgets = budgets_with(a_grant())
     assert budgets.reserve("acme", 1, after(29.9)) == Reservation("g1", 1)
@@ -95,6 +121,26 @@ def test_over_quota_only_smaller_jobs_ask_again_before_the_time() -> None:
     assert budgets.reserve("acme", 31, NOW) == HeldUntil(TOMORROW)
     assert budgets.reserve("acme", 29, NOW) == NeedsGrant(29)
     assert budgets.reserve("acme", 30, TOMORROW) == NeedsGrant(30)
+
+
+def test_what_a_refusal_covers_is_not_asked_for_again() -> None:
+    budgets = Budgets()
+    budgets.reserve("acme", 30, NOW)
+    budgets.wanted()
+    budgets.reserve("acme", 50, NOW)
+    budgets.take([a_refusal()], NOW)
+    assert budgets.wanted() == ()
+    assert budgets.reserve("acme", 30, NOW) == HeldUntil(TOMORROW)
+
+
+def test_a_new_job_is_known_to_be_over_quota_without_reserving_anything() -> None:
+    budgets = budgets_with(a_grant(tokens=10))
+    budgets.reserve("acme", 30, NOW)
+    budgets.wanted()
+    budgets.take([a_refusal()], NOW)
+    assert budgets.is_refused("acme", NOW)
+    assert [budgets.held_until("acme", tokens, NOW) for tokens in (10, 29, 30)] == [None, None, TOMORROW]
+    assert budgets.reserve("acme", 10, NOW) == Reservation("g1", 10)
 
 
 def test_a_release_makes_a_held_account_ask_again() -> None:
@@ -166,34 +212,3 @@ def test_nothing_is_remembered_of_accounts_that_are_gone() -> None:
     budgets.to_return(after(3_600))
     assert budgets._purses == {}
     assert budgets._accounts == {}
-
-
-@pytest.mark.parametrize(
-    ("characters", "max_tokens", "usual", "expected"),
-    [(0, 10, 256.0, 26), (300, 512, 256.0, 628), (301, None, 99.2, 217), (0, 0, 256.0, 17)],
-)
-def test_an_estimate_is_the_prompt_and_the_answer(
-    characters: int, max_tokens: int | None, usual: float, expected: int
-) -> None:
-    assert estimate(characters, max_tokens, usual) == expected
-
-
-def test_the_usual_output_of_a_model_is_learnt() -> None:
-    usual = UsualOutput(most_models=2)
-    assert usual.of("m") == USUAL_OUTPUT_TOKENS
-    for _ in range(100):
-        usual.saw("m", 1_000)
-    assert usual.of("m") == pytest.approx(1_000, rel=0.01)
-    usual.saw("a", 10)
-    usual.saw("b", 10)
-    assert usual.of("m") == USUAL_OUTPUT_TOKENS  # forgotten: the table is bounded
-
-
-def test_an_answer_seldom_exceeds_the_usual_output() -> None:
-    usual = UsualOutput()
-    lengths = [100, 400, 250, 50, 300] * 40
-    exceeded = 0
-    for length in lengths:
-        exceeded += length > usual.of("m")
-        usual.saw("m", length)
-    assert exceeded < 0.15 * len(lengths)

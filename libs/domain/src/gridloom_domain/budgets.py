@@ -2,16 +2,18 @@
 
 How a scheduler uses it, in this order. Everything is in memory; only the two requests go over the bus.
 
-1. Before it claims a job: `budgets.reserve(account, estimate(…), now)`.
+1. Before it claims a job: `budgets.reserve(account, estimates.estimate(…), now)`.
    `Reservation` → claim, with `JobAssigned.grant` and `.reserved_tokens` from it.
    `Unlimited` → claim without either.
    `NeedsGrant` → leave the job where it is this round; what to ask for is remembered.
    `HeldUntil` → hold the job with reason `quota` until that time.
+   `budgets.is_unlimited` spares the estimate; `budgets.held_until` tells of a new job, before it is stored.
 2. A claim that was certainly not stored: `budgets.undo(reservation)`. If nobody knows, do nothing: what no fact tells
    of comes back to the account when the grant ends.
-3. After a round: `requests = budgets.wanted()`. If there are any, ask `TakeGrants(holder, requests)`, hand the answer
-   to `budgets.take(answer.grants, now)` and look at the routes of these accounts again. If nobody answers, call
-   `budgets.not_answered(requests)` and try again within a second; until then these jobs wait, as they must.
+3. After a round, if `budgets.has_wants`: `requests = budgets.wanted()`. If there are any, ask
+   `TakeGrants(holder, requests)`, hand the answer to `budgets.take(answer.grants, now)` and look at the routes of these
+   accounts again. If nobody answers, call `budgets.not_answered(requests)` and try again within a second; until then
+   these jobs wait, as they must.
 4. Every second: `spent = budgets.to_return(now)`. If there are any, send `ReturnGrants` with their ids and counts; it
    needs no care if nobody answers. On an orderly stop, after the last claim: `to_return(now, everything=True)`.
 5. On `QuotaReleased`: `budgets.released(accounts)`, release their held jobs, look at their routes.
@@ -28,18 +30,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import ceil
 
 from gridloom_contract.quota import Grant, GrantRequest
 
-USUAL_OUTPUT_TOKENS = 256.0
-"""What is expected of a model that nobody has seen answer yet."""
-
-_CHARACTERS_PER_TOKEN = 3.0
-_TEMPLATE_TOKENS = 16
-_WEIGHT = 0.1
-_SPREADS = 2.0
 _IDLE = timedelta(seconds=5)
+_EARLY = timedelta(seconds=4)
+"""So long before an account's freedom from limits is old it is asked for anew: no job waits for that."""
 _QUIET = timedelta(seconds=1)
 """So long after the last reservation every claim is stored or undone, and what was spent is certain."""
 
@@ -82,37 +78,6 @@ class Spent:
 Verdict = Reservation | Unlimited | NeedsGrant | HeldUntil
 
 
-def estimate(prompt_characters: int, max_tokens: int | None, usual_output: float = USUAL_OUTPUT_TOKENS) -> int:
-    """Return how many tokens to reserve for a job: its prompt, and `max_tokens` or what the model usually answers.
-
-    Three characters a token is more than most prompts need, so that jobs seldom exceed their estimate.
-    """
-    prompt = ceil(prompt_characters / _CHARACTERS_PER_TOKEN) + _TEMPLATE_TOKENS
-    output = max_tokens if max_tokens is not None else ceil(usual_output)
-    return prompt + max(1, output)
-
-
-class UsualOutput:
-    """What models usually answer, from what they answered: the mean of late answers and twice their spread."""
-
-    def __init__(self, most_models: int = 10_000) -> None:
-        self._most_models = most_models
-        self._known: dict[str, tuple[float, float]] = {}
-
-    def of(self, model: str) -> float:
-        """Return the tokens to expect of an answer that has no bound of its own."""
-        mean, spread = self._known.get(model, (USUAL_OUTPUT_TOKENS, 0.0))
-        return mean + _SPREADS * spread
-
-    def saw(self, model: str, tokens_out: int) -> None:
-        """Learn from an answer."""
-        mean, spread = self._known.pop(model, (float(tokens_out), tokens_out / 2.0))
-        off = tokens_out - mean
-        if len(self._known) >= self._most_models:
-            del self._known[next(iter(self._known))]
-        self._known[model] = (mean + _WEIGHT * off, spread + _WEIGHT * (abs(off) - spread))
-
-
 @dataclass
 class _Budget:
     """One grant at hand."""
@@ -128,6 +93,9 @@ class _Budget:
     def left(self) -> int:
         return self.tokens - self.spent
 
+    def can(self, tokens: int, now: datetime) -> bool:
+        return self.left >= tokens and now < self.expires_at and not self.is_ending
+
 
 @dataclass
 class _Purse:
@@ -140,6 +108,14 @@ class _Purse:
     wanted: int | None = None
     asked: int | None = None
 
+    def refuse(self, tokens: int, until: datetime, now: datetime) -> None:
+        """Note that so many tokens are not to be had: whoever lacks as much or more need not ask."""
+        if self.refused is not None and now < self.refused[1]:
+            tokens = min(tokens, self.refused[0])
+        self.refused = (tokens, until)
+        if self.wanted is not None and self.wanted >= tokens:
+            self.wanted = None
+
 
 class Budgets:
     """The grants of one scheduler replica. Times are the scheduler's own."""
@@ -147,24 +123,59 @@ class Budgets:
     def __init__(self) -> None:
         self._purses: dict[str, _Purse] = {}
         self._accounts: dict[str, str] = {}
+        self._wanting: set[str] = set()
+
+    @property
+    def has_wants(self) -> bool:
+        """Whether there may be something to ask for."""
+        return bool(self._wanting)
+
+    def is_unlimited(self, account: str, now: datetime) -> bool:
+        """Whether the account needs no reservation, so that nobody need estimate anything."""
+        purse = self._purses.get(account)
+        return purse is not None and purse.unlimited_until is not None and now < purse.unlimited_until
+
+    def lacks(self, account: str, now: datetime) -> bool:
+        """Whether some job of the account waits for a grant."""
+        purse = self._purses.get(account)
+        is_asking = purse is not None and (purse.wanted is not None or purse.asked is not None)
+        return is_asking and not self.is_unlimited(account, now)
+
+    def is_refused(self, account: str, now: datetime) -> bool:
+        """Whether the account is over quota, at least for large jobs."""
+        purse = self._purses.get(account)
+        return purse is not None and purse.refused is not None and now < purse.refused[1]
+
+    def held_until(self, account: str, tokens: int, now: datetime) -> datetime | None:
+        """Return until when so many tokens are known not to be had; None if they may be. Reserves nothing."""
+        purse = self._purses.get(account)
+        if purse is None or purse.refused is None or any(budget.can(tokens, now) for budget in purse.budgets):
+            return None
+        refused, until = purse.refused
+        return until if tokens >= refused and now < until else None
 
     def reserve(self, account: str, tokens: int, now: datetime) -> Verdict:
         """Reserve tokens for a job of the account, or say what to do instead."""
         purse = self._purses.setdefault(account, _Purse())
         if purse.unlimited_until is not None and now < purse.unlimited_until:
+            if now >= purse.unlimited_until - _EARLY and purse.asked is None:
+                self._want(account, purse, 1)
             return Unlimited()
         for budget in purse.budgets:
-            if budget.left >= tokens and now < budget.expires_at and not budget.is_ending:
+            if budget.can(tokens, now):
                 budget.spent += tokens
                 budget.used_at = now
                 return Reservation(budget.id, tokens)
-        if purse.refused is not None:
-            refused, until = purse.refused
-            if tokens >= refused and now < until:
-                return HeldUntil(until)
+        until = self.held_until(account, tokens, now)
+        if until is not None:
+            return HeldUntil(until)
+        self._want(account, purse, tokens)
+        return NeedsGrant(tokens)
+
+    def _want(self, account: str, purse: _Purse, tokens: int) -> None:
         if purse.wanted is None:
             purse.wanted = tokens
-        return NeedsGrant(tokens)
+            self._wanting.add(account)
 
     def undo(self, reservation: Reservation) -> None:
         """Take back a reservation whose claim was not stored."""
@@ -176,8 +187,11 @@ class Budgets:
     def wanted(self) -> tuple[GrantRequest, ...]:
         """Return what to ask for now: what the first job of each account lacked that was turned away. Asked once."""
         requests = []
-        for account, purse in self._purses.items():
-            if purse.wanted is not None and purse.asked is None:
+        for account in sorted(self._wanting):
+            purse = self._purses.get(account)
+            if purse is None or purse.asked is None:
+                self._wanting.discard(account)
+            if purse is not None and purse.wanted is not None and purse.asked is None:
                 purse.asked, purse.wanted = purse.wanted, None
                 requests.append(GrantRequest(account=account, tokens=purse.asked))
         return tuple(requests)
@@ -190,7 +204,9 @@ class Budgets:
             purse.most_parallel = grant.max_parallel
             purse.unlimited_until = grant.expires_at if grant.unlimited else None
             if grant.held_until is not None:
-                purse.refused = (asked or 0, grant.held_until)
+                purse.refuse(asked or 0, grant.held_until, now)
+            elif grant.unlimited:
+                purse.refused = purse.wanted = None
             elif grant.grant is not None and grant.expires_at is not None:
                 purse.refused = purse.wanted = None  # whoever lacked something tries again
                 purse.budgets.append(_Budget(grant.grant, grant.tokens, grant.expires_at, now))
@@ -202,6 +218,7 @@ class Budgets:
             purse = self._purses.get(request.account)
             if purse is not None and purse.asked is not None:
                 purse.wanted, purse.asked = purse.asked, None
+                self._wanting.add(request.account)
 
     def to_return(self, now: datetime, *, everything: bool = False) -> tuple[Spent, ...]:
         """Return the grants that go back now: expired, spent to the last token, or not reserved from for a while.
