@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from e2e.described import Call, calls_with_ids
-from gridloom_contract.registry import GATEWAY
+from e2e.hooks import DELIVERIES, delivery_of
+from gridloom_contract.registry import GATEWAY, WEBHOOK
 from gridloom_domain import ids
 from gridloom_local.servers import LOOPBACK, free_port
 from gridloom_testing.builders import a_job_id, a_worker_id
@@ -23,8 +24,9 @@ Ids = dict[str, str]
 
 @pytest.fixture(scope="module")
 def patient_url(grid: Grid) -> str:
-    """A gateway that bears many failed authentications."""
+    """A gateway that bears many failed authentications, and the services behind all its routes."""
     port = free_port()
+    grid.start(WEBHOOK)
     grid.start(GATEWAY, port=port, auth_failures_per_minute=100_000)
     grid.wait_until_ready()
     return f"http://{LOOPBACK}:{port}"
@@ -39,8 +41,9 @@ async def stranger(grid: Grid, patient_url: str) -> AsyncIterator[ApiClient]:
 
 @pytest.fixture
 async def jobs(client: ApiClient) -> list[str]:
-    """One job in each state: running (for ever), completed, failed, canceled."""
-    found = [await client.submit(prompt=prompt) for prompt in ("[[hang]]", "hello", "[[reject]]", "[[hang]]")]
+    """One job in each state, each with a webhook: running (for ever), completed, failed, canceled."""
+    prompts = ("[[hang]]", "hello", "[[reject]]", "[[hang]]")
+    found = [await client.submit(prompt=prompt, webhook_url="https://receiver.invalid/") for prompt in prompts]
     await client.until(found[0], "running")
     for job in found[1:3]:
         await client.ended(job)
@@ -67,7 +70,9 @@ def ids_of(grid: Grid, client: ApiClient) -> Ids:
 
 def unknown_ids() -> Ids:
     """Ids of the right form that nothing has."""
-    return {"account": f"acc_{'a' * 20}", "kid": "a" * 12, "worker": a_worker_id(), "id": ids.as_uuid(a_job_id())}
+    job = a_job_id()
+    known = {"account": f"acc_{'a' * 20}", "kid": "a" * 12, "worker": a_worker_id()}
+    return known | {"id": ids.as_uuid(job), "delivery": f"evt_{job}_4"}
 
 
 async def tried(stranger: ApiClient, call: Call, named: Ids) -> tuple[int, Any, str]:
@@ -81,7 +86,8 @@ async def test_every_route_with_an_id_answers_a_stranger_as_if_it_never_was(
     grid: Grid, client: ApiClient, stranger: ApiClient, jobs: list[str], calls: list[Call]
 ) -> None:
     before = [await client.job(job) for job in jobs]
-    theirs = ids_of(grid, client)
+    told = await delivery_of(client, jobs[1], "pending")
+    theirs = ids_of(grid, client) | {"delivery": told["id"]}
     assert len([call for call in calls if call.is_for_accounts and JOBS in call.path]) >= 7
 
     for call in calls:
@@ -91,6 +97,7 @@ async def test_every_route_with_an_id_answers_a_stranger_as_if_it_never_was(
             assert await tried(stranger, call, theirs | {"id": job}) == unknown, (call, job)
 
     assert [await client.job(job) for job in jobs] == before
+    assert (await delivery_of(client, jobs[1], "pending"))["id"] == told["id"]
 
 
 async def test_a_stranger_lists_and_cancels_nothing_of_others(
@@ -98,7 +105,8 @@ async def test_a_stranger_lists_and_cancels_nothing_of_others(
 ) -> None:
     before = [await client.job(job) for job in jobs]
 
-    assert (await stranger.call("GET", JOBS)).body["total"] == 0
+    for listed in (JOBS, DELIVERIES):
+        assert (await stranger.call("GET", listed)).body["total"] == 0
     assert (await stranger.call("DELETE", f"{JOBS}/cancel_all")).body == {"cancelled": 0}
 
     assert [await client.job(job) for job in jobs] == before
