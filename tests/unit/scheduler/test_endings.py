@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_contract.work import ResultReport, StartReport, Verdict
-from gridloom_scheduler.record import JobRecord
+from gridloom_scheduler.record import InputSize, JobRecord
 from gridloom_scheduler.rules.endings import Report, after_fault, after_loss, judge, undelivered
 from gridloom_scheduler.rules.liveness import Loss, is_silent, loss_of
 from unit.scheduler.records import TOKEN, WORKER, a_claimed_record, a_moment, a_record, a_running_record, changed
@@ -147,8 +148,28 @@ def test_what_a_stranger_reports_is_bounded() -> None:
     _, after = judged(job, result(job, usage=usage, finish_reason="x" * 1000, engine_seconds=-3.0))
 
     assert after is not None
-    assert after.usage == Usage(tokens_in=0, tokens_out=1_000_000_000)
+    assert after.usage == Usage(tokens_in=0, tokens_out=2, estimated=True)
     assert len(after.finish_reason or "") == 64
+
+
+def test_an_engine_worked_no_longer_than_its_worker_had_the_job() -> None:
+    job = a_running_record()
+
+    _, after = judged(job, result(job, engine_seconds=1e6))
+
+    assert after is not None
+    [finished] = after.events
+    assert isinstance(finished, JobFinished)
+    assert finished.engine_seconds == 1.0
+
+
+def test_an_answer_is_never_without_its_tokens() -> None:
+    job = a_running_record(input_size=InputSize(text_characters=9, task_bytes=22))
+
+    _, after = judged(job, result(job, usage=None))
+
+    assert after is not None
+    assert after.usage == Usage(tokens_in=3, tokens_out=2, estimated=True)
 
 
 @pytest.mark.parametrize(

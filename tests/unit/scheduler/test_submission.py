@@ -7,6 +7,7 @@ import pytest
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.jobs import Submission, Task
 from gridloom_contract.vocabulary import Match
+from gridloom_scheduler.record import InputSize
 from gridloom_scheduler.rules.routes import model_in, rivals_of, route_of, routes_of, worker_in
 from gridloom_scheduler.rules.submission import draft_of, unknown_model
 from gridloom_testing.builders import a_submission, an_offer
@@ -29,6 +30,17 @@ def test_a_job_waits_on_one_route_and_travels_on_one_lane(submission: Submission
 
     assert (draft.route, draft.lane, draft.seq) == (route, lane, 1)
     assert len(draft.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("submission", "size"),
+    [
+        (a_submission(task=Task(prompt="Grüße")), InputSize(text_characters=5, task_bytes=20)),
+        (a_submission(task=Task(), task_ref="r", task_bytes=9_000), InputSize(text_characters=None, task_bytes=9_000)),
+    ],
+)
+def test_a_job_knows_how_much_it_was_given(submission: Submission, size: InputSize) -> None:
+    assert draft_of(submission, "llama", a_moment(), MOST_BYTES).input_size == size
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ results_rejected = Counter("gridloom_worker_results_rejected", "Reports that cha
 outbox_pending = Gauge("gridloom_outbox_pending", "Jobs with facts not yet known to be on the bus, up to 10,000")
 workers = Gauge("gridloom_workers", "Workers by state", ["state"])
 shards_held = Gauge("gridloom_scheduler_shards", "Shards of the fleet this replica looks after")
+counts_replaced = Counter("gridloom_token_counts_replaced", "Workers' token counts that could not be true", ["type"])
 orders_unsent = Counter("gridloom_orders_unsent", "Work orders that JetStream did not store")
 enclosing_failures = Counter("gridloom_enclosing_failures", "Questions for URLs that the blob service did not answer")
 

@@ -24,6 +24,13 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     session: str
 
 
+class InputSize(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a job's task is: its texts in characters, None if they were not read, and all of it as JSON."""
+
+    text_characters: int | None
+    task_bytes: int
+
+
 class AttachedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file of a job, as the blob service has it: checked and unchangeable."""
 
@@ -88,6 +95,10 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     task_ref: str | None = None
     attachments: tuple[AttachedFile, ...] = ()
     unpublished_since: datetime | None = None
+    input_size: InputSize | None = None
+    files: int = 0
+    files_until: datetime | None = None
+    data_removed: bool = False
     events: tuple[JobEvent, ...] = ()
 
 

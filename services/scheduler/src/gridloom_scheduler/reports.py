@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -103,6 +103,7 @@ class Reports:
         settled = cases - doubtful - lost
         for case in settled:
             batch.verdicts[case] = list(judged[case].verdicts)
+            _count_replaced(batch.cases[case], judged[case].change)
         return settled
 
     def _judge(self, batch: _Batch, case: _Case, job: JobRecord | None) -> Judgement:
@@ -126,3 +127,16 @@ class Reports:
         if stale:
             metrics.results_rejected.labels(metrics.STALE_LEASE).inc(stale)
             log.info("reports.stale", count=stale)
+
+
+def _count_replaced(reports: Sequence[Report], change: Change | None) -> None:
+    """Count what a worker has told of its tokens and nobody could believe."""
+    stored = change.after.usage if change is not None else None
+    for report in reports:
+        told = report.usage if isinstance(report, ResultReport) else None
+        if change is None or stored is None or told is None or told == stored:
+            continue
+        replaced = {"input": told.tokens_in != stored.tokens_in, "output": told.tokens_out != stored.tokens_out}
+        for kind in filter(replaced.__getitem__, replaced):
+            metrics.counts_replaced.labels(kind).inc()
+        log.warning("reports.count_replaced", job=change.before.id, worker=change.before.worker)

@@ -19,6 +19,7 @@ from gridloom_domain.job import Reason
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules import transitions
 from gridloom_scheduler.rules.changes import Change, Moment
+from gridloom_scheduler.rules.counting import credible, evidence_of, seconds_in_hand
 from gridloom_scheduler.rules.transitions import Answer, Setback
 
 Report = StartReport | ResultReport
@@ -28,7 +29,6 @@ _MAY_PASS = frozenset(
 )
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
-_MOST_TOKENS = 1_000_000_000
 _MOST_SECONDS = 1e7
 _LONGEST_MESSAGE = 2_000
 _LONGEST_WORD = 64
@@ -84,12 +84,14 @@ def _ending(job: JobRecord, result: ResultReport, moment: Moment) -> Change:
     if result.fault is not None and _is_timeout(job, result.fault, moment):
         return transitions.canceled(job, Reason.TIMEOUT, moment)
     if result.fault is not None:
-        return after_fault(job, _bounded_fault(result.fault), moment, _bounded_usage(result.usage))
+        usage = credible(result.usage, evidence_of(job, None, moment.at))
+        return after_fault(job, _bounded_fault(result.fault), moment, usage)
+    output = result.output or ""
     answer = Answer(
-        output=result.output or "",
+        output=output,
         finish_reason=result.finish_reason[:_LONGEST_WORD] if result.finish_reason else None,
-        usage=_bounded_usage(result.usage),
-        engine_seconds=_bounded_seconds(result.engine_seconds),
+        usage=credible(result.usage, evidence_of(job, output, moment.at)),
+        engine_seconds=_bounded_seconds(result.engine_seconds, seconds_in_hand(job, moment.at)),
         first_token_seconds=_bounded_seconds(result.first_token_seconds),
     )
     return transitions.succeeded(job, answer, moment)
@@ -148,15 +150,7 @@ def _bounded_fault(fault: Fault) -> Fault:
     )
 
 
-def _bounded_usage(usage: Usage | None) -> Usage | None:
-    if usage is None:
-        return None
-    tokens_in = min(max(usage.tokens_in, 0), _MOST_TOKENS)
-    tokens_out = min(max(usage.tokens_out, 0), _MOST_TOKENS)
-    return Usage(tokens_in=tokens_in, tokens_out=tokens_out, estimated=usage.estimated)
-
-
-def _bounded_seconds(seconds: float | None) -> float | None:
+def _bounded_seconds(seconds: float | None, most: float = _MOST_SECONDS) -> float | None:
     if seconds is None or not math.isfinite(seconds):
         return None
-    return min(max(seconds, 0.0), _MOST_SECONDS)
+    return min(max(seconds, 0.0), most)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gridloom_contract.jobs import Task
+from gridloom_scheduler.rules.counting import text_characters
 
 _CHARACTERS_PER_TOKEN = 4
 _USUAL_OUTPUT_TOKENS = 256
@@ -34,16 +35,7 @@ class Queue(NamedTuple):
 
 def cost_of(task: Task) -> float:
     """Return the estimated tokens of a job: its prompt at four characters each and what it may generate, at least 1."""
-    characters = len(task.prompt or "") + sum(_characters(message.get("content")) for message in task.messages or ())
-    return max(1.0, characters / _CHARACTERS_PER_TOKEN + _output_tokens(task))
-
-
-def _characters(content: object) -> int:
-    if isinstance(content, str):
-        return len(content)
-    if isinstance(content, list):
-        return sum(_characters(part.get("text")) for part in content if isinstance(part, dict))
-    return 0
+    return max(1.0, text_characters(task) / _CHARACTERS_PER_TOKEN + _output_tokens(task))
 
 
 def _output_tokens(task: Task) -> float:

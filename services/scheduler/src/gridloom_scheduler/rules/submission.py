@@ -10,8 +10,9 @@ from gridloom_contract.vocabulary import Match, State
 from gridloom_domain.errors import Invalid, TooLarge, UnknownModel
 from gridloom_domain.ids import from_hex
 from gridloom_domain.lanes import lane_of
-from gridloom_scheduler.record import JobRecord
+from gridloom_scheduler.record import InputSize, JobRecord
 from gridloom_scheduler.rules.changes import Moment
+from gridloom_scheduler.rules.counting import text_characters
 from gridloom_scheduler.rules.fairness import Queue, cost_of
 from gridloom_scheduler.rules.routes import route_of
 
@@ -30,7 +31,8 @@ def draft_of(submission: Submission, family: str, moment: Moment, most_bytes: in
     """
     task = msgspec.json.encode(submission.task).decode()
     echo = msgspec.json.encode(submission.echo).decode()
-    _check_size(len(task.encode()) + len(echo.encode()), most_bytes)
+    task_bytes = len(task.encode())
+    _check_size(task_bytes + len(echo.encode()), most_bytes)
     _check_ranges(submission)
     return JobRecord(
         id=submission.job,
@@ -63,6 +65,7 @@ def draft_of(submission: Submission, family: str, moment: Moment, most_bytes: in
         has_webhook=submission.webhook is not None,
         traceparent=submission.traceparent,
         task_ref=submission.task_ref,
+        input_size=_size_of(submission, task_bytes),
         unpublished_since=moment.at,
         events=(_accepted(submission, moment),),
     )
@@ -92,6 +95,12 @@ def _accepted(submission: Submission, moment: Moment) -> events.JobAccepted:
         tag=submission.tag,
         webhook=submission.webhook,
     )
+
+
+def _size_of(submission: Submission, task_bytes: int) -> InputSize:
+    if submission.task_ref is not None:
+        return InputSize(text_characters=None, task_bytes=submission.task_bytes)
+    return InputSize(text_characters=text_characters(submission.task), task_bytes=task_bytes)
 
 
 def _check_size(size: int, most_bytes: int) -> None:

@@ -1,0 +1,114 @@
+"""Tokens: whether a worker's counts can be true of the texts, and an estimate where they cannot.
+
+Workers are strangers, and what they count is what accounts pay for. No tokenizer makes more than one token of a byte;
+none makes so few of a text that they have over twenty characters each. The bounds leave room for what is not in the
+texts: templates and tools around a prompt, files, thoughts that are not part of the answer. An engine may also cut a
+long prompt to its context, so few tokens of a very long one are believed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gridloom_contract.jobs import Task
+from gridloom_contract.vocabulary import Usage
+from gridloom_scheduler.record import InputSize, JobRecord
+
+_USUAL_CHARACTERS_PER_TOKEN = 4
+_MOST_CHARACTERS_PER_TOKEN = 20
+_MOST_BYTES_PER_CHARACTER = 4
+_SMALLEST_CONTEXT_TOKENS = 1_024
+_TEMPLATE_TOKENS = 2_048
+_FILE_TOKENS = 16_384
+_MARK_TOKENS = 16
+_HIDDEN_TOKENS_PER_SECOND = 500
+_MOST_UNKNOWN_BYTES = 64 * 1024 * 1024
+_CLOCK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one attempt without its worker. `output_characters` is None if there is no answer to look at."""
+
+    input_size: InputSize | None
+    files: int
+    seconds: float
+    output_characters: int | None
+
+
+def text_characters(task: Task) -> int:
+    """Return the length of the texts in a task; what is no text, like an image in a message, does not count."""
+    return len(task.prompt or "") + sum(_characters(message.get("content")) for message in task.messages or ())
+
+
+def evidence_of(job: JobRecord, output: str | None, at: datetime) -> Evidence:
+    """Return what is known of the attempt that ends now with this answer."""
+    return Evidence(
+        input_size=job.input_size,
+        files=len(job.attachments),
+        seconds=seconds_in_hand(job, at),
+        output_characters=None if output is None else len(output),
+    )
+
+
+def seconds_in_hand(job: JobRecord, at: datetime) -> float:
+    """Return for how long the worker has had the job at most, by our clock: its engine worked no longer."""
+    since = job.claimed_at or at
+    return max(0.0, (at - since).total_seconds()) + _CLOCK_SECONDS
+
+
+def credible(usage: Usage | None, evidence: Evidence) -> Usage | None:
+    """Return the counts with those that cannot be true replaced by estimates, and marked so then.
+
+    Of an answer that nobody counted both are estimated; without an answer there is nothing to count.
+    """
+    if usage is None:
+        return None if evidence.output_characters is None else _estimate(evidence)
+    tokens_in = usage.tokens_in if _may_be_in(usage.tokens_in, evidence) else _estimated_in(evidence)
+    tokens_out = usage.tokens_out if _may_be_out(usage.tokens_out, evidence) else _estimated_out(evidence)
+    is_same = (tokens_in, tokens_out) == (usage.tokens_in, usage.tokens_out)
+    return usage if is_same else Usage(tokens_in=tokens_in, tokens_out=tokens_out, estimated=True)
+
+
+def _may_be_in(tokens: int, evidence: Evidence) -> bool:
+    size = evidence.input_size or InputSize(text_characters=None, task_bytes=_MOST_UNKNOWN_BYTES)
+    has_answer = evidence.output_characters is not None
+    least = min(_fewest(size.text_characters or 0), _SMALLEST_CONTEXT_TOKENS) if has_answer else 0
+    return least <= tokens <= size.task_bytes + _TEMPLATE_TOKENS + evidence.files * _FILE_TOKENS
+
+
+def _may_be_out(tokens: int, evidence: Evidence) -> bool:
+    characters = evidence.output_characters or 0
+    hidden = _MARK_TOKENS + math.ceil(evidence.seconds * _HIDDEN_TOKENS_PER_SECOND)
+    return _fewest(characters) <= tokens <= characters * _MOST_BYTES_PER_CHARACTER + hidden
+
+
+def _fewest(characters: int) -> int:
+    return math.ceil(characters / _MOST_CHARACTERS_PER_TOKEN)
+
+
+def _estimate(evidence: Evidence) -> Usage:
+    return Usage(tokens_in=_estimated_in(evidence), tokens_out=_estimated_out(evidence), estimated=True)
+
+
+def _estimated_in(evidence: Evidence) -> int:
+    size = evidence.input_size
+    if size is None:
+        return 0
+    characters = size.task_bytes if size.text_characters is None else size.text_characters
+    return math.ceil(characters / _USUAL_CHARACTERS_PER_TOKEN)
+
+
+def _estimated_out(evidence: Evidence) -> int:
+    return math.ceil((evidence.output_characters or 0) / _USUAL_CHARACTERS_PER_TOKEN)
+
+
+def _characters(content: Any) -> int:
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, list):
+        return sum(_characters(part.get("text")) for part in content if isinstance(part, dict))
+    return 0
