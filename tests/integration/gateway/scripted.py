@@ -36,6 +36,7 @@ class ScriptedScheduler:
         self.submissions: dict[str, jobs.Submission] = {}
         self.timelines: dict[str, tuple[events.JobEvent, ...]] = {}
         self.asked: list[object] = []
+        self.retries: list[jobs.RetryJob] = []
         self.answers_to_lose = 0
         self.is_awake = asyncio.Event()
         """While it is cleared, cancellations and retries take as long as that."""
@@ -153,6 +154,7 @@ class ScriptedScheduler:
         return jobs.JobsCanceled(count=sum(job.account == message.account for job in self.jobs.values()))
 
     async def _retry(self, message: jobs.RetryJob, _subject: str) -> jobs.Job:
+        self.retries.append(message)
         self.asked.append(message)
         await self.is_awake.wait()
         if self._of(message.account, message.job).state not in {State.FAILED, State.CANCELED}:
