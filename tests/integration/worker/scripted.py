@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from gridloom_contract import registry, subjects
 from gridloom_contract.streams import STREAMS, WORK_STREAMS
 from gridloom_contract.work import (
+    AskUpload,
     ReportReceipt,
     ResultReport,
     StartReport,
     StopWork,
     TokenChunk,
+    UploadSlot,
     Verdict,
     Welcome,
     WorkerControl,
@@ -23,6 +25,7 @@ from gridloom_contract.work import (
     WorkOrder,
     WorkReport,
 )
+from gridloom_domain.errors import Unavailable
 from gridloom_kit.bus import Bus
 from gridloom_kit.consume import ensure_consumer
 from gridloom_kit.jetstream import Outgoing
@@ -62,7 +65,7 @@ class Log(list[T]):
 
 
 class ScriptedScheduler:
-    """Welcomes workers, gives them orders and takes their reports. `verdict` may be replaced by a test."""
+    """Welcomes workers, gives them orders and takes their reports. `verdict` and `slot` may be replaced by a test."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
@@ -72,6 +75,8 @@ class ScriptedScheduler:
         self.results: Log[ResultReport] = Log()
         self.chunks: Log[TokenChunk] = Log()
         self.verdict: Callable[[StartReport | ResultReport], Verdict] = lambda _: Verdict.RECORDED
+        self.asked: Log[AskUpload] = Log()
+        self.slot: Callable[[AskUpload], Awaitable[UploadSlot]] = _no_slot
         self._answers: list[Subscription] = []
 
     async def arrive(self) -> None:
@@ -82,6 +87,7 @@ class ScriptedScheduler:
         self._answers = [
             await self.bus.answer(registry.HELLO, self._on_hello),
             await self.bus.answer(registry.REPORT, self._on_report),
+            await self.bus.answer(registry.UPLOAD, self._on_ask),
         ]
         await self.bus.flush()
 
@@ -133,6 +139,10 @@ class ScriptedScheduler:
         await self.hellos.add(hello)
         return Welcome(heartbeat_seconds=HEARTBEAT_SECONDS, lease_seconds=5.0)
 
+    async def _on_ask(self, question: AskUpload, _subject: str) -> UploadSlot:
+        await self.asked.add(question)
+        return await self.slot(question)
+
     async def _on_heartbeat(self, heartbeat: WorkerHeartbeat, _subject: str, _headers: Headers) -> None:
         await self.heartbeats.add(heartbeat)
 
@@ -144,6 +154,10 @@ class ScriptedScheduler:
         return ReportReceipt(
             started=tuple(map(self.verdict, report.started)), results=tuple(map(self.verdict, report.results))
         )
+
+
+async def _no_slot(_question: AskUpload) -> UploadSlot:
+    raise Unavailable("this grid has no object store")
 
 
 @asynccontextmanager

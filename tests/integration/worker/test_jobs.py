@@ -162,12 +162,12 @@ async def test_an_attempt_without_an_answer_times_out_by_the_workers_own_clock(
     assert result.fault.code is FaultCode.REQUEST_TIMEOUT
 
 
-async def test_an_answer_no_message_can_carry_is_too_large(employ: Employ, scheduler: ScriptedScheduler) -> None:
-    worker = await employ()
+async def test_an_answer_beyond_the_limit_is_too_large(employ: Employ, scheduler: ScriptedScheduler) -> None:
+    worker = await employ(max_output_bytes=1_000_000)
     order = await scheduler.give(worker.order("[[tokens=400000]]"))
     result = await scheduler.results.until(of(order))
     assert (result.fault.code, result.fault.retryable) == (FaultCode.TOO_LARGE, False)
-    assert str(scheduler.bus.max_payload_bytes - 1024) in result.fault.message
+    assert "1000000" in result.fault.message
 
 
 async def test_an_order_for_a_model_that_is_not_served_is_handed_back(

@@ -28,6 +28,18 @@ def test_no_more_start_than_there_are_slots() -> None:
     assert (slots.running, slots.waiting, slots.free) == (1, 1, 0)
 
 
+def test_nothing_starts_while_too_many_large_outputs_wait() -> None:
+    slots = Slots(1)
+    keys = [("job", attempt) for attempt in range(64)]
+    for key in keys:
+        slots.remember(key)
+        slots.note_parcel(key, is_large=True)
+    slots.admit("normal", an_order())
+    assert slots.start_next() is None
+    slots.forget(keys[0])
+    assert slots.start_next() is not None
+
+
 def test_the_same_attempt_is_taken_once_even_after_it_is_over() -> None:
     slots, order = Slots(1), an_order()
     assert slots.admit("normal", order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -92,3 +93,35 @@ async def test_results_that_come_together_are_all_written(tmp_path: Path) -> Non
     async with open_spool(tmp_path, is_synced=False) as spool:
         await asyncio.gather(*(spool.put(*entry(result)) for result in results))
         assert {result.job for result in await spool.load()} == {result.job for result in results}
+
+
+def test_a_large_output_is_kept_beside_its_result_and_gone_with_it(files: Files) -> None:
+    result, text = a_result(output=None), "\U0001f600 zwei\r\n" * 100_000
+    path = files.write_output((result.job, result.attempt), text)
+    files.write([entry(result)])
+    assert path.read_bytes().decode() == text
+
+    again = Files(files.folder, is_synced=True)
+    again.prepare()
+    assert again.load() == [result]
+    again.remove([(result.job, result.attempt)])
+    assert [file for file in files.folder.iterdir() if file.is_file()] == []
+
+
+def test_an_output_whose_result_was_never_written_is_cleared_at_the_next_start(files: Files) -> None:
+    path = files.write_output(("job", 1), "text")
+    files.prepare()
+    assert not path.exists()
+
+
+def test_a_result_whose_output_is_gone_is_never_taken_for_an_empty_one(files: Files) -> None:
+    lost, empty = a_result(output=None), a_result(output="")
+    files.write(map(entry, (lost, empty)))
+    assert files.load() == [empty]
+
+
+async def test_a_disk_that_takes_nothing_leaves_a_large_output_in_memory(tmp_path: Path) -> None:
+    async with open_spool(tmp_path / "spool", is_synced=False) as spool:
+        shutil.rmtree(tmp_path / "spool")
+        content = await spool.put_large(a_result(output=None), "zwei")
+    assert [piece async for piece in content.pieces()] == [b"zwei"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.jobs import Task
 from gridloom_testing.builders import an_order
 from gridloom_worker.engines.engine import Ending
-from gridloom_worker.engines.synthetic import Synthetic, SyntheticPlan
+from gridloom_worker.engines.synthetic import Synthetic, SyntheticPlan, words_in
 
 PLAIN = SyntheticPlan(tokens=8)
 
@@ -30,6 +32,21 @@ async def test_the_same_prompt_has_the_same_answer_and_another_another() -> None
 async def test_an_answer_has_the_tokens_it_should_have() -> None:
     text, ending = await answer("[[tokens=30]]")
     assert len(text.split()) == ending.usage.tokens_out == 30
+
+
+async def test_an_answer_can_be_made_large_by_saying_each_token_many_times() -> None:
+    short, _ = await answer("[[tokens=3]] [[repeat=1]]  ")
+    large, ending = await answer("[[tokens=3]] [[repeat=5]]  ")
+    words = large.split()
+    assert len(words) == ending.usage.tokens_out == 15
+    assert " ".join(words) == large
+    assert [len(set(words[start : start + 5])) for start in (0, 5, 10)] == [1, 1, 1]
+    assert len(short.split()) == 3
+
+
+@given(st.lists(st.sampled_from([" ", "\n", "a", "bc", "x" * 300_000, " " * 300_000]), max_size=8).map("".join))
+def test_words_are_counted_as_split_does(text: str) -> None:
+    assert words_in(text) == len(text.split())
 
 
 async def test_max_tokens_cuts_the_answer_short() -> None:

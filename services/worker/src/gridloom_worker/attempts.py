@@ -10,7 +10,7 @@ from gridloom_contract.work import ResultReport, WorkOrder
 from gridloom_kit import crash
 from gridloom_kit.log import bind, get_logger
 from gridloom_worker.catalogue import Catalogue
-from gridloom_worker.reports import Reports
+from gridloom_worker.deliveries import Deliveries
 from gridloom_worker.runner import Runner, Why
 from gridloom_worker.slots import Key, Slots, key_of
 
@@ -20,10 +20,10 @@ log = get_logger()
 class Attempts:
     """Everything this worker has in hand, alive. `async with` it; leaving waits for what is still there."""
 
-    def __init__(self, slots: Slots, runner: Runner, reports: Reports, catalogue: Catalogue) -> None:
+    def __init__(self, slots: Slots, runner: Runner, deliveries: Deliveries, catalogue: Catalogue) -> None:
         self._slots = slots
         self._runner = runner
-        self._reports = reports
+        self._deliveries = deliveries
         self._catalogue = catalogue
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,7 +99,10 @@ class Attempts:
             self._engine_is_free()
             if result is not None:
                 self._note(result)
-                verdict = await self._reports.deliver(result, start)
+                parcel = await self._deliveries.pack(result)
+                del result  # its output may be large, and the way to its receipt long
+                self._slots.note_parcel(key, is_large=parcel.content is not None)
+                verdict = await self._deliveries.deliver(parcel, start)
                 log.debug("attempt.confirmed", verdict=str(verdict))
         except Exception:
             log.exception("attempt.bug")
@@ -109,14 +112,16 @@ class Attempts:
 
     async def _deliver_again(self, result: ResultReport) -> None:
         try:
-            verdict = await self._reports.deliver(result)
+            parcel = self._deliveries.pack_again(result)
+            self._slots.note_parcel((result.job, result.attempt), is_large=parcel.content is not None)
+            verdict = await self._deliveries.deliver(parcel)
             log.info("spool.delivered", job=result.job, attempt=result.attempt, verdict=str(verdict))
         finally:
             self._slots.forget((result.job, result.attempt))
 
     async def _hand_back(self, order: WorkOrder, fault: Fault) -> None:
         try:
-            await self._reports.hand_back(order, fault)
+            await self._deliveries.hand_back(order, fault)
             log.info("order.handed_back", job=order.job, attempt=order.attempt, why=fault.message)
         finally:
             self._slots.forget(key_of(order))

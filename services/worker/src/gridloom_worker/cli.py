@@ -42,6 +42,8 @@ OPTIONS: dict[str, tuple[str, str, str]] = {
     "synthetic_tokens": ("--synthetic-tokens", "N", "synthetic: tokens of an answer."),
     "synthetic_tokens_per_second": ("--synthetic-tokens-per-second", "N", "synthetic: speed, 0 for no limit."),
     "synthetic_first_token_seconds": ("--synthetic-first-token-seconds", "S", "synthetic: time to the first token."),
+    "max_task_bytes": ("--max-task-bytes", "N", "The largest task that is fetched."),
+    "max_output_bytes": ("--max-output-bytes", "N", "The longest answer; a longer one is broken off."),
     "spool_dir": ("--spool-dir", "DIR", "Where unconfirmed results wait. Default: the user's state directory."),
     "spool_fsync": ("--spool-fsync", "BOOL", "Whether a spooled result also survives a power failure."),
     "stop_grace_seconds": ("--stop-grace-seconds", "S", "How long running jobs may go on after SIGTERM."),

@@ -25,6 +25,7 @@ _TIMEOUT_SECONDS = 3.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _ENVELOPE_BYTES = 1024
+_NO_VERDICT = (None, Verdict.LATER)
 
 
 class Desk(Protocol):
@@ -119,7 +120,7 @@ class Reports:
         """
         content = msgspec.json.encode(result)
         if len(content) > self.result_limit_bytes:
-            result = _without_output(result, rules.too_large(len(content), self.result_limit_bytes))
+            result = rules.without_output(result, rules.too_large(len(content), self.result_limit_bytes))
             content = msgspec.json.encode(result)
         key = (result.job, result.attempt)
         async with asyncio.TaskGroup() as group:
@@ -129,6 +130,10 @@ class Reports:
             keeping.confirmed.set()
         return verdict
 
+    async def confirm(self, result: ResultReport) -> Verdict:
+        """Report a result that somebody else keeps until there is a verdict."""
+        return await self._until_verdict(_Item(None, result, len(msgspec.json.encode(result)) + _ENVELOPE_BYTES))
+
     async def hand_back(self, order: WorkOrder, fault: Fault) -> None:
         """Give an untouched order back. Tried once: its absence from the heartbeats says the same."""
         await self.group.submit(_Item(None, rules.handed_back(order, fault), _ENVELOPE_BYTES))
@@ -137,7 +142,7 @@ class Reports:
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             verdict = await self.group.submit(item)
-            if verdict is not None:
+            if verdict not in _NO_VERDICT:
                 return verdict
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
@@ -169,7 +174,3 @@ def _verdicts(items: list[_Item], receipt: ReportReceipt) -> list[Verdict | None
         of_result = next(results, None) if item.result else None
         verdicts.append(of_result if item.result else of_start)
     return verdicts
-
-
-def _without_output(result: ResultReport, fault: Fault) -> ResultReport:
-    return msgspec.structs.replace(result, output=None, finish_reason=None, fault=fault)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from gridloom_contract.fault import Fault, FaultCode
+from gridloom_contract.jobs import MAX_INLINE_BYTES
 from gridloom_contract.work import ModelSpeed, Offer, ResultReport, WorkOrder
 
 CHUNK_GAP_SECONDS = 0.005
@@ -19,6 +20,11 @@ CHUNK_CHARACTERS = 10_000
 MOST_OFFERS = 500
 LONGEST_NAME = 200
 SPOOL_PATIENCE_SECONDS = 0.05
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+_MOST_ESCAPED = 6
+"""What JSON makes of one byte at most: `\\u0001`."""
 
 _TOKEN = re.compile(r"glw_(w[a-z2-7]{12})_[A-Za-z0-9_-]+")
 _SPEED_WEIGHT = 0.2
@@ -83,10 +89,30 @@ def pieces(text: str) -> list[str]:
     return [text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS)]
 
 
+def is_large(output: str | None) -> bool:
+    """Say whether an output is uploaded instead of reported. JSON decides, not the number of characters."""
+    if output is None or len(output) * _MOST_ESCAPED + 2 <= MAX_INLINE_BYTES:
+        return False
+    return len(output) > MAX_INLINE_BYTES or len(msgspec.json.encode(output)) > MAX_INLINE_BYTES
+
+
+def pauses() -> Iterator[float]:
+    """Yield, without end, how many seconds to wait before each next try of something that others must make work."""
+    pause_seconds = FIRST_PAUSE_SECONDS
+    while True:
+        yield pause_seconds
+        pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+
+
 def too_large(size_bytes: int, limit_bytes: int) -> Fault:
     """Return the fault of an answer that no message can carry."""
     message = f"the answer takes {size_bytes} bytes, and at most {limit_bytes} can be sent"
     return Fault(code=FaultCode.TOO_LARGE, message=message)
+
+
+def without_output(result: ResultReport, fault: Fault) -> ResultReport:
+    """Return the failure of an attempt that had an answer, which nobody takes."""
+    return msgspec.structs.replace(result, output=None, finish_reason=None, fault=fault)
 
 
 def timed_out(timeout_seconds: float) -> Fault:

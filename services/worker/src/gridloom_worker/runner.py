@@ -11,9 +11,10 @@ from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
 from gridloom_worker import metrics, rules
 from gridloom_worker.engines.engine import Ending, Engine
+from gridloom_worker.inputs import Inputs
 from gridloom_worker.reports import Reports
 from gridloom_worker.slots import Key, key_of
-from gridloom_worker.streams import Line, TextStream
+from gridloom_worker.streams import Streams, TextStream
 from gridloom_worker.text import estimated_usage
 
 log = get_logger()
@@ -56,10 +57,11 @@ class Attempt:
 class Runner:
     """Runs attempts on one engine."""
 
-    def __init__(self, engine: Engine, reports: Reports, line: Line, clock: Clock) -> None:
+    def __init__(self, engine: Engine, inputs: Inputs, reports: Reports, streams: Streams, clock: Clock) -> None:
         self._engine = engine
+        self._inputs = inputs
         self._reports = reports
-        self._line = line
+        self._streams = streams
         self._clock = clock
         self._attempts: dict[Key, Attempt] = {}
 
@@ -82,7 +84,7 @@ class Runner:
 
     async def run(self, order: WorkOrder) -> tuple[ResultReport | None, StartReport | None]:
         """Return the result, or None if nobody wants one; and the start report if it was not sent yet."""
-        stream = TextStream(order, self._line, self._clock, self._reports.result_limit_bytes)
+        stream = self._streams.of(order)
         attempt = self._attempts[key_of(order)] = Attempt(order, stream)
         try:
             async with asyncio.TaskGroup() as group:
@@ -124,6 +126,7 @@ class Runner:
     async def _ask_engine(self, attempt: Attempt) -> Ending:
         async with attempt.scope:
             try:
+                attempt.order = await self._inputs.complete(attempt.order)
                 ending = await self._engine.run(attempt.order, attempt.stream.feed)
                 await attempt.stream.finish()
             except FaultError:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
 from gridloom_kit.bus import Bus
 from gridloom_kit.clock import SystemClock
 from gridloom_kit.service import Service, check, task
+from gridloom_kit.transfer import Transfer, open_transfer
 from gridloom_worker import metrics
 from gridloom_worker.attempts import Attempts
 from gridloom_worker.catalogue import Catalogue
 from gridloom_worker.connecting import Readmission, open_connection
+from gridloom_worker.deliveries import Deliveries
 from gridloom_worker.engines.engine import Engine
 from gridloom_worker.engines.llama_orders import LlamaOrders
 from gridloom_worker.engines.llamacpp import DEFAULT_MODEL, open_llamacpp, packaged_model
 from gridloom_worker.engines.openai_http import open_openai_http
 from gridloom_worker.engines.synthetic import SyntheticPlan, open_synthetic
 from gridloom_worker.handlers import Handlers
+from gridloom_worker.inputs import Inputs
 from gridloom_worker.life import LAST_REPORTS_SECONDS, Life, Parts
 from gridloom_worker.presence import Card, Presence
 from gridloom_worker.reports import BusDesk, Reports
@@ -29,7 +33,8 @@ from gridloom_worker.runner import Runner
 from gridloom_worker.settings import EngineName, Settings
 from gridloom_worker.slots import Slots
 from gridloom_worker.spool import Spool, open_spool
-from gridloom_worker.streams import BusLine
+from gridloom_worker.streams import BusLine, Streams
+from gridloom_worker.uploads import BusSlots, Uploads
 
 
 @asynccontextmanager
@@ -42,10 +47,11 @@ async def build(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -
         )
         engine = await stack.enter_async_context(ENGINES[settings.engine](settings))
         bus = await stack.enter_async_context(open_connection(settings, worker, stop))
+        transfer = await stack.enter_async_context(open_transfer())
         reports = Reports(worker, session, BusDesk(bus, worker), spool)
         await stack.enter_async_context(reports.group)
         readmission = Readmission(settings, worker, bus, stop)
-        parts = assemble(settings, session, (bus, engine, spool), reports, readmission)
+        parts = assemble(settings, session, Opened(bus, engine, spool, transfer), reports, readmission)
         grace_seconds = max(0.0, settings.stop_grace_seconds - LAST_REPORTS_SECONDS - 1.0)
         yield Service(
             "worker",
@@ -55,18 +61,28 @@ async def build(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -
         )
 
 
-def assemble(
-    settings: Settings, session: str, opened: tuple[Bus, Engine, Spool], reports: Reports, readmission: Readmission
-) -> Parts:
+@dataclass(frozen=True)
+class Opened:
+    """What is closed again after the worker has come to rest."""
+
+    bus: Bus
+    engine: Engine
+    spool: Spool
+    transfer: Transfer
+
+
+def assemble(settings: Settings, session: str, opened: Opened, reports: Reports, readmission: Readmission) -> Parts:
     """Put the parts of a worker together around what was opened."""
-    bus, engine, spool = opened
+    bus, engine, spool, clock = opened.bus, opened.engine, opened.spool, SystemClock()
     worker, slots = worker_of(settings.token), Slots(settings.slots)
     metrics.show(slots)
-    runner = Runner(engine, reports, BusLine(bus, worker), SystemClock())
+    inputs = Inputs(opened.transfer, settings.max_task_bytes)
+    runner = Runner(engine, inputs, reports, Streams(BusLine(bus, worker), clock, settings.max_output_bytes), clock)
     catalogue = Catalogue(engine, settings.discovery_seconds)
     presence = Presence(bus, worker, Card(worker, session, engine.name, slots, catalogue))
     catalogue.on_change = presence.introduce
-    attempts = Attempts(slots, runner, reports, catalogue)
+    deliveries = Deliveries(reports, Uploads(BusSlots(bus, worker), opened.transfer), spool)
+    attempts = Attempts(slots, runner, deliveries, catalogue)
     handlers = Handlers(worker, slots, attempts, catalogue, presence)
     return Parts(worker, bus, slots, spool, runner, attempts, catalogue, presence, handlers, readmission)
 

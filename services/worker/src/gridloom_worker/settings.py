@@ -11,6 +11,9 @@ from msgspec import Meta
 from gridloom_kit.settings import ServiceSettings
 
 EngineName = Literal["openai_http", "llamacpp", "synthetic"]
+_LARGEST_OBJECT_BYTES = 64 * 1024 * 1024
+
+Bytes = Annotated[int, Meta(ge=1024)]
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 
@@ -32,6 +35,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     synthetic_tokens: Count = 16
     synthetic_tokens_per_second: Seconds = 0.0
     synthetic_first_token_seconds: Seconds = 0.0
+    max_task_bytes: Bytes = _LARGEST_OBJECT_BYTES
+    max_output_bytes: Bytes = _LARGEST_OBJECT_BYTES
     spool_dir: str = ""
     spool_fsync: bool = True
 

@@ -11,6 +11,8 @@ Key = tuple[str, int]
 """A job and the number of its attempt."""
 
 _REMEMBERED = 4096
+_MOST_LARGE = 64
+"""So many large outputs may wait for their upload: they are what fills the disk."""
 
 
 def key_of(order: WorkOrder) -> Key:
@@ -21,7 +23,8 @@ def key_of(order: WorkOrder) -> Key:
 class Slots:
     """The accounting of one worker. An attempt is waiting, running or unconfirmed, and in one place only.
 
-    While `max_unconfirmed` results wait for their receipt nothing new is started: that bounds the spool.
+    While `max_unconfirmed` results wait for their receipt, or 64 large ones, nothing new is started: that bounds the
+    spool.
     """
 
     def __init__(self, count: int, max_unconfirmed: int = 256) -> None:
@@ -32,6 +35,7 @@ class Slots:
         self._waiting: dict[str, deque[WorkOrder]] = {lane: deque() for lane in LANES}
         self._running: dict[Key, WorkOrder] = {}
         self._unconfirmed: set[Key] = set()
+        self._large: set[Key] = set()
         self._known: set[Key] = set()
         self._past: OrderedDict[Key, None] = OrderedDict()
 
@@ -60,6 +64,10 @@ class Slots:
         """How many more orders could start at once; none while draining."""
         return 0 if self.is_draining else max(0, self.count - self.running - self.waiting)
 
+    @property
+    def _is_full(self) -> bool:
+        return self.unconfirmed >= self._max_unconfirmed or len(self._large) >= max(_MOST_LARGE, self.count)
+
     def admit(self, lane: str, order: WorkOrder) -> bool:
         """Put an order at the end of its lane; False if this attempt is in hand or was."""
         key = key_of(order)
@@ -76,7 +84,7 @@ class Slots:
 
     def start_next(self) -> WorkOrder | None:
         """Give the next order in lane order a slot and return it; None if there is no order or no slot."""
-        if self.running >= self.count or self.unconfirmed >= self._max_unconfirmed:
+        if self.running >= self.count or self._is_full:
             return None
         for lane in self._waiting.values():
             if lane:
@@ -90,6 +98,11 @@ class Slots:
         del self._running[key]
         self._unconfirmed.add(key)
 
+    def note_parcel(self, key: Key, *, is_large: bool) -> None:
+        """Note how much an unconfirmed result takes."""
+        if is_large:
+            self._large.add(key)
+
     def remember(self, key: Key) -> None:
         """Count a result of an earlier life of this worker as unconfirmed."""
         self._known.add(key)
@@ -99,6 +112,7 @@ class Slots:
         """Let go of an attempt for good; an order for it that is delivered late is a duplicate."""
         self._running.pop(key, None)
         self._unconfirmed.discard(key)
+        self._large.discard(key)
         self._known.discard(key)
         self._past[key] = None
         if len(self._past) > _REMEMBERED:

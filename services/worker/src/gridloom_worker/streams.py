@@ -60,6 +60,19 @@ class BusLine:
             log.warning("stream.chunk_lost", job=chunk.job, err=type(error).__name__)
 
 
+class Streams:
+    """Makes the streams of attempts. An answer may have `most_bytes`."""
+
+    def __init__(self, line: Line, clock: Clock, most_bytes: int) -> None:
+        self._line = line
+        self._clock = clock
+        self._most_bytes = most_bytes
+
+    def of(self, order: WorkOrder) -> TextStream:
+        """Return the stream of one attempt."""
+        return TextStream(order, self._line, self._clock, self._most_bytes)
+
+
 class TextStream:
     """The text of one attempt: collected whole, and sent on as it comes.
 
@@ -127,6 +140,8 @@ class TextStream:
     def _take_unsent(self) -> list[TokenChunk]:
         unsent = "".join(self._parts[self._sent_parts :])
         offset = self._sent_characters
+        # What is sent becomes one part: a long answer in single tokens would take ten times its size.
+        self._parts[self._sent_parts :] = [unsent] if unsent else []
         self._sent_parts = len(self._parts)
         self._sent_characters += len(unsent)
         chunks: list[TokenChunk] = []

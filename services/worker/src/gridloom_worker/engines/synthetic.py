@@ -1,8 +1,9 @@
 """Answers without a model: at a set rate and size, always the same text for the same prompt. For load and fault tests.
 
 A prompt may carry directives: `[[tokens=50]] [[rate=100]] [[first=0.5]]` (tokens, tokens a second, seconds to the first
-token), `[[fail]]` (retryable), `[[reject]]` (the caller's mistake), `[[hang]]` (no word until canceled), `[[crash]]`
-(the worker's process dies), each after the tokens before it: `[[tokens=5]] [[fail]]` fails after five.
+token), `[[repeat=1000]]` (each token so often, for answers of megabytes), `[[fail]]` (retryable), `[[reject]]` (the
+caller's mistake), `[[hang]]` (no word until canceled), `[[crash]]` (the worker's process dies), each after the tokens
+before it: `[[tokens=5]] [[fail]]` fails after five.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gridloom_worker.engines.engine import Emit, Ending
 CRASH_EXIT_CODE = 70
 _DIRECTIVE = re.compile(r"\[\[(\w+)(?:=([\d.]+))?\]\]")
 _BREATH_TOKENS = 64
+_SLICE_CHARACTERS = 256 * 1024
 _WORDS = (
     *("thread", "loom", "weave", "grid", "shuttle", "warp", "weft", "knot", "fibre", "pattern", "spindle", "cloth"),
     *("needle", "ribbon", "bobbin", "selvage", "twill", "satin", "linen", "cotton", "silk", "wool", "hemp", "jute"),
@@ -35,9 +37,13 @@ _WORDS = (
 
 
 class SyntheticPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """How to answer. `tokens_per_second` 0 is as fast as possible; `mode` is what happens after the tokens."""
+    """How to answer. `tokens_per_second` 0 is as fast as possible; `mode` is what happens after the tokens.
+
+    Each token is said `repeat` times at once.
+    """
 
     tokens: int = 16
+    repeat: int = 1
     tokens_per_second: float = 0.0
     first_token_seconds: float = 0.0
     mode: str = "stop"
@@ -70,7 +76,7 @@ class Synthetic:
         is_cut = order.task.params.get("max_tokens") == plan.tokens
         return Ending(
             finish_reason="length" if is_cut else "stop",
-            usage=Usage(tokens_in=len(asked.split()), tokens_out=plan.tokens),
+            usage=Usage(tokens_in=words_in(asked), tokens_out=plan.tokens * plan.repeat),
         )
 
     async def close(self) -> None:
@@ -105,6 +111,22 @@ def word(seed: int, index: int) -> str:
     return _WORDS[pick] if index == 0 else f" {_WORDS[pick]}"
 
 
+def repeated(token: str, times: int) -> str:
+    """Return a token said several times, with a blank between."""
+    blank = token[: len(token) - len(token.lstrip())]
+    return blank + " ".join([token.strip()] * times)
+
+
+def words_in(text: str) -> int:
+    """Return how many words a text has, without making a list of them all."""
+    count, was_in_word = 0, False
+    for start in range(0, len(text), _SLICE_CHARACTERS):
+        piece = text[start : start + _SLICE_CHARACTERS]
+        count += len(piece.split()) - (was_in_word and not piece[0].isspace())
+        was_in_word = not piece[-1].isspace()
+    return count
+
+
 async def _speak(plan: SyntheticPlan, seed: int, emit: Emit) -> None:
     """Keep to the rate on average: a late wake-up is made good by several tokens at once, as real engines do."""
     loop = asyncio.get_running_loop()
@@ -114,7 +136,8 @@ async def _speak(plan: SyntheticPlan, seed: int, emit: Emit) -> None:
             await asyncio.sleep(max(0.0, began + index / plan.tokens_per_second - loop.time()))
         elif index % _BREATH_TOKENS == _BREATH_TOKENS - 1:
             await asyncio.sleep(0)
-        emit(word(seed, index))
+        token = word(seed, index)
+        emit(token if plan.repeat == 1 else repeated(token, plan.repeat))
 
 
 def _asked(task: Task) -> str:
@@ -152,6 +175,7 @@ _MODES: dict[str, Callable[[], Any]] = {
 }
 _NUMBERS: dict[str, tuple[str, Callable[[float], float]]] = {
     "tokens": ("tokens", int),
+    "repeat": ("repeat", int),
     "rate": ("tokens_per_second", float),
     "first": ("first_token_seconds", float),
 }
