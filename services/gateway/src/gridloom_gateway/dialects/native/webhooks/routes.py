@@ -58,7 +58,8 @@ class Webhooks:
 
     async def rotate(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
         """POST /webhooks/secret/rotate."""
-        return replies.json(wire.Secret(key=await self.deliveries.secret(caller.account, rotate=True)))
+        await self.deliveries.secret(caller.account, rotate=True)
+        return replies.json(wire.Replaced())
 
     async def verify(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """POST /webhooks/verify-example."""
@@ -139,7 +140,7 @@ def _signing(webhooks: Webhooks) -> tuple[Route, ...]:
             "/webhooks/secret/rotate",
             webhooks.rotate,
             "Replace the secret; the old one signs for a day more",
-            response=wire.Secret,
+            response=wire.Replaced,
             scope=WRITE,
         ),
         Route(

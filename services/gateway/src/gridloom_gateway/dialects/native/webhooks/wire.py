@@ -88,6 +88,12 @@ class Secret(Struct, frozen=True, kw_only=True):
     key: str
 
 
+class Replaced(Struct, frozen=True, kw_only=True):
+    """There is a new secret. It is told by GET alone: an answer to a POST may be kept for whoever repeats it."""
+
+    replaced: Literal[True] = True
+
+
 class Verify(Struct, frozen=True, kw_only=True):
     """A request as a receiver got it: the body as text, byte for byte, and at least the headers that sign it."""
 
