@@ -137,13 +137,16 @@ async def test_what_is_not_made_under_an_id_is_carried_out_by_one_at_a_time(
     assert sum(REPLAYED in answer.headers for answer in answers) == 19
 
 
-async def test_a_client_that_went_away_finds_its_job(client: ApiClient, scheduler: ScriptedScheduler) -> None:
-    await scheduler.leave()
-    with pytest.raises(TimeoutError):
-        await client.call("POST", JOBS, BODY, key="k", timeout=IMPATIENT)
-    await scheduler.arrive()
+async def test_a_client_that_went_away_finds_its_job(open_gateway: OpenGateway, scheduler: ScriptedScheduler) -> None:
+    gateway = await open_gateway(submit_deadline_seconds=1.0)
+    tenant = await gateway.tenant()
+    async with ApiClient(gateway.url, tenant.key) as client:
+        await scheduler.leave()
+        with pytest.raises(TimeoutError):
+            await client.call("POST", JOBS, BODY, key="k", timeout=IMPATIENT)
+        await scheduler.arrive()
 
-    assert [(await submit(client, "k")).status for _ in range(2)] == [201, 201]
+        assert [(await submit(client, "k")).status for _ in range(2)] == [201, 201]
     assert len(scheduler.jobs) == 1
 
 

@@ -129,15 +129,25 @@ async def test_keys_and_groups_do_not_share() -> None:
     assert (await gateways.call(0, RateRule(group="b", per_minute=1), "key1")).is_allowed
 
 
-async def test_without_the_quota_service_each_gateway_counts_by_itself_and_asks_once_a_second() -> None:
+async def test_without_the_quota_service_each_gateway_counts_by_itself_and_asks_once_in_a_while() -> None:
     gateways = Gateways(1)
     gateways.counter.is_down = True
     decisions = [await gateways.call(0, a_rule(10)) for _ in range(15)]
     assert [decision.is_allowed for decision in decisions] == [True] * 10 + [False] * 5
     assert gateways.counter.questions == 1
-    gateways.counter.now += timedelta(seconds=1)
+    gateways.counter.now += timedelta(seconds=2)
     gateways.counter.is_down = False
     assert (await gateways.call(0, a_rule(10))).is_allowed
+
+
+async def test_while_one_call_tries_whether_the_quota_service_is_back_no_other_waits() -> None:
+    gateways = Gateways(1)
+    gateways.counter.is_down = True
+    await gateways.call(0, a_rule(10))
+    gateways.counter.now += timedelta(seconds=2)
+
+    assert await gateways.crowd([0] * 20, a_rule(10)) == 9
+    assert gateways.counter.questions == 2
 
 
 async def test_a_new_plan_counts_at_once() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import ceil
 
 from gridloom_contract.fault import FaultError
@@ -27,7 +27,8 @@ _FAST = timedelta(seconds=1)
 _CHUNK_PART = 100
 _TAIL_PART = 16
 _MOST_LEASES = 20_000
-_ALONE = timedelta(seconds=1)
+_ALONE = timedelta(seconds=2)
+"""How long nobody asks after a question without an answer; it counts from the question, which took its time too."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class RateLimiter:
     def __init__(self, take: Take) -> None:
         self._take = take
         self._leases: dict[tuple[str, str], _Lease] = {}
-        self._alone_until = datetime.min.replace(tzinfo=UTC)
+        self._alone_until: datetime | None = None
 
     async def admit(self, key: str, rule: RateRule, now: datetime) -> RateDecision:
         """Decide about one call of `key` at `now`; a call that is refused does not count."""
@@ -108,14 +109,18 @@ class RateLimiter:
         lease.resets_at = max(taken.resets_at, now)
 
     async def _ask(self, wish: TakeRate, now: datetime) -> RateTaken | None:
-        """Return what was granted; None if nobody answers, and then nobody is asked for a moment."""
-        if now < self._alone_until:
-            return None
+        """Return what was granted; None if nobody answers. Then one call in a while tries, the others do not wait."""
+        if self._alone_until is not None:
+            if now < self._alone_until:
+                return None
+            self._alone_until = now + _ALONE
         try:
-            return await self._take(wish)
+            taken = await self._take(wish)
         except FaultError:
             self._alone_until = now + _ALONE
             return None
+        self._alone_until = None
+        return taken
 
 
 def _count(lease: _Lease, rule: RateRule, now: datetime) -> int:
