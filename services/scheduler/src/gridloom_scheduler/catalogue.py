@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gridloom_contract.jobs import Submission
 from gridloom_contract.vocabulary import Match
-from gridloom_domain.models import family_of
+from gridloom_domain.models import VISION, family_of
 from gridloom_scheduler import metrics
 from gridloom_scheduler.record import ModelRecord, WorkerRecord
 
@@ -62,6 +62,11 @@ class Catalogue:
         family = model.family if model and model.is_visible_to(account) else family_of(submission.model)
         names = self._families.get(family, ())
         return family if any(self._models[name].is_visible_to(account) for name in names) else None
+
+    def takes_images(self, submission: Submission, family: str) -> bool:
+        """Whether the model a job asks for, or one of the family it asks for, takes images."""
+        names = self._families.get(family, ()) if submission.match is Match.FAMILY else (submission.model,)
+        return any(VISION in self._models[name].features for name in names)
 
     def visible_to(self, account: str) -> list[ModelRecord]:
         """Return the models an account may know, by name."""

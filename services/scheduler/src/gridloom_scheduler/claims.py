@@ -8,6 +8,7 @@ import msgspec
 
 from gridloom_contract import subjects
 from gridloom_contract.jobs import Task
+from gridloom_contract.vocabulary import State
 from gridloom_contract.work import WorkOrder
 from gridloom_kit.jetstream import Outgoing
 from gridloom_scheduler.census import Census
@@ -47,8 +48,9 @@ def order_of(change: Change) -> Outgoing:
 class Claims:
     """Makes claims: the change that gives a job to a worker of ours, its slot taken in memory first."""
 
-    def __init__(self, fleet: Fleet, census: Census, chance: Chance, waiting: Set[str]) -> None:
+    def __init__(self, fleet: Fleet, census: Census, chance: Chance, quotas: Quotas, waiting: Set[str]) -> None:
         self._fleet = fleet
+        self._quotas = quotas
         self._census = census
         self._chance = chance
         self._waiting = waiting
@@ -57,7 +59,7 @@ class Claims:
         """Return claims, by job, for new jobs that need not wait: a worker is free and nobody stands before them."""
         board, claims = self.board(), {}
         for job in jobs:
-            if has_enclosures(job):
+            if job.state is not State.QUEUED or has_enclosures(job):
                 continue
             if self._waiting.isdisjoint(rivals_of(job.route, job.family)) and self._fleet.has_credit(job.route):
                 placement = board.place(job)

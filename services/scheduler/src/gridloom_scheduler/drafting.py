@@ -11,6 +11,8 @@ from gridloom_domain.errors import NoCapacity
 from gridloom_scheduler.catalogue import Catalogue
 from gridloom_scheduler.chance import Chance
 from gridloom_scheduler.record import JobRecord, WorkerRecord
+from gridloom_scheduler.rules.changes import Moment
+from gridloom_scheduler.rules.files import FileTerms, held_from_start
 from gridloom_scheduler.rules.submission import draft_of, unknown_model
 
 Draft = JobRecord | FaultError
@@ -27,11 +29,14 @@ class Workers(Protocol):
 class Drafting:
     """Checks submissions. `most_bytes` is what the bus carries in one message."""
 
-    def __init__(self, catalogue: Catalogue, workers: Workers, chance: Chance, most_bytes: int) -> None:
+    def __init__(
+        self, catalogue: Catalogue, workers: Workers, chance: Chance, most_bytes: int, terms: FileTerms
+    ) -> None:
         self._catalogue = catalogue
         self._workers = workers
         self._chance = chance
         self._most_bytes = most_bytes
+        self._terms = terms
 
     async def draft(self, submissions: Sequence[Submission]) -> list[Draft]:
         """Return for each submission the job it becomes, or the fault for which it is refused."""
@@ -58,9 +63,16 @@ class Drafting:
         if item.node is not None and (item.account, item.node) in absent:
             return NoCapacity(f"there is no worker {item.node[:64]!r}", "node")
         try:
-            return draft_of(item, family, self._chance.moment(), self._most_bytes)
+            moment = self._chance.moment()
+            job = draft_of(item, family, moment, self._most_bytes)
+            return self._awaiting_files(job, item, moment) if item.files or item.may_get_files else job
         except FaultError as refused:
             return refused
+
+    def _awaiting_files(self, job: JobRecord, item: Submission, moment: Moment) -> JobRecord:
+        takes_images = self._catalogue.takes_images(item, job.family)
+        wait_seconds = self._terms.wait_seconds(item, takes_images=takes_images)
+        return held_from_start(job, item.files, wait_seconds, moment) if wait_seconds > 0 else job
 
 
 def _may_use(worker: WorkerRecord | None, account: str) -> bool:

@@ -74,7 +74,7 @@ class Enclosing:
         enclosed = Enclosed()
         for first in range(0, len(claims), _CLAIMS_AT_ONCE):
             some = claims[first : first + _CLAIMS_AT_ONCE]
-            found = await self._presigned(tuple(ref for claim in some for ref in refs_of(claim.before)))
+            found = await self._presigned(some)
             if found is None:
                 break
             for claim in some:
@@ -89,9 +89,15 @@ class Enclosing:
     def _is_paused(self) -> bool:
         return self._clock.monotonic() < self._paused_until
 
-    async def _presigned(self, refs: tuple[str, ...]) -> dict[str, PresignedObject] | None:
-        """Return the objects by ref, or None if the blob service does not answer."""
-        question = PresignObjects(refs=refs, seconds=_URL_SECONDS)
+    async def _presigned(self, claims: Sequence[Change]) -> dict[str, PresignedObject] | None:
+        """Return the objects by ref, or None if the blob service does not answer.
+
+        After a failed attempt each must really be there: perhaps that was the failure. While S3 is down nobody can say,
+        and no more attempts are wasted.
+        """
+        refs = tuple(ref for claim in claims for ref in refs_of(claim.before))
+        verify = any(claim.before.failures for claim in claims)
+        question = PresignObjects(refs=refs, seconds=_URL_SECONDS, verify=verify)
         try:
             answer: ObjectsPresigned = await self._line.request(
                 PRESIGN_OBJECTS, question, timeout_seconds=_PATIENCE_SECONDS

@@ -124,7 +124,7 @@ class Orders:
         async def decide(job: JobRecord) -> Change | None:
             return orders.cancel(job, order, self._pace.moment())
 
-        change, job = await self._change(order.job, order.account, decide)
+        change, job = await self.change(order.job, order.account, decide)
         if change is not None and change.frees_worker:
             await self._recall.stop([change.before], order.reason)
         return job
@@ -137,7 +137,7 @@ class Orders:
             fair = await self._pace.place_again(job, job.priority)
             return orders.retry(job, order, fair, self._pace.moment())
 
-        return (await self._change(order.job, order.account, decide))[1]
+        return (await self.change(order.job, order.account, decide))[1]
 
     async def reprioritise(self, order: ReprioritiseJob) -> JobRecord:
         """Move a waiting job up or down and return it. Raises `NotFound`, `Conflict`, `Invalid`."""
@@ -147,7 +147,7 @@ class Orders:
             fair = await self._pace.place_again(job, priority)
             return orders.reprioritise(job, priority, fair, self._pace.moment())
 
-        return (await self._change(order.job, order.account, decide))[1]
+        return (await self.change(order.job, order.account, decide))[1]
 
     async def on_cancel_all(self, order: CancelAllJobs) -> JobsCanceled:
         """Cancel every waiting job of an account that exists now; those that just got a worker are left alone."""
@@ -159,7 +159,7 @@ class Orders:
             count += sum(won)
         return JobsCanceled(count=count)
 
-    async def _change(self, job_id: str, account: str, decide: Decide) -> tuple[Change | None, JobRecord]:
+    async def change(self, job_id: str, account: str, decide: Decide) -> tuple[Change | None, JobRecord]:
         """Change one job as `decide` says, again if it changes meanwhile. Returns the change and the job after it."""
         for _ in range(_MOST_TRIES):
             job = orders.owned(await self._jobs.find(job_id), account)

@@ -61,7 +61,7 @@ class Ledger:
         self._outbox.post_when_idle(fact_message(fact) for job in jobs for fact in job.events)
         self.follow_up(claims)
         claimed = {claim.before.id for claim in claims}
-        routes = {job.route for job in jobs if job.id not in claimed}
+        routes = {job.route for job in jobs if job.id not in claimed and job.state is State.QUEUED}
         if routes:
             self._doorbell.ring(routes)
 

@@ -43,6 +43,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
 
     `task` and `echo` are JSON text, because MongoDB would refuse keys and numbers that JSON allows. `published` is the
     highest seq known to be on the bus; `unpublished_since` is there while facts beyond it may be missing.
+    `files` is how many are to be attached before it may go, and `files_until` how long it waits for more of them.
+    `berth` is its place among the parallel jobs of an account that may have only so many.
     `expires_at` is `deadline_at` while the job lives. `recorded_token` is the lease whose result was taken last.
     """
 
@@ -79,6 +81,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     deadline_at: datetime | None = None
     expires_at: datetime | None = None
     lease: Lease | None = None
+    berth: int | None = None
     excluded: tuple[str, ...] = ()
     recorded_token: str | None = None
     worker: str | None = None
@@ -94,11 +97,11 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     traceparent: str | None = None
     task_ref: str | None = None
     attachments: tuple[AttachedFile, ...] = ()
-    unpublished_since: datetime | None = None
     input_size: InputSize | None = None
     files: int = 0
     files_until: datetime | None = None
     data_removed: bool = False
+    unpublished_since: datetime | None = None
     events: tuple[JobEvent, ...] = ()
 
 

@@ -33,6 +33,7 @@ from gridloom_scheduler.drafting import Drafting
 from gridloom_scheduler.duty import Duty
 from gridloom_scheduler.enclosing import Enclosing
 from gridloom_scheduler.ending_desk import EndingDesk
+from gridloom_scheduler.file_desk import FileDesk
 from gridloom_scheduler.fleet import Fleet, Terms
 from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
 from gridloom_scheduler.gauges import Gauges
@@ -46,6 +47,7 @@ from gridloom_scheduler.reconciliation import Reconciliation
 from gridloom_scheduler.reports import Reports
 from gridloom_scheduler.retirement import HandBack, Retirement
 from gridloom_scheduler.settings import Settings
+from gridloom_scheduler.rules.files import FileTerms
 from gridloom_scheduler.shards import Shards
 from gridloom_scheduler.store.endings import EndingStore
 from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
@@ -121,6 +123,7 @@ class Core:
         self.catalogue = Catalogue(stores.models)
         self.census = Census(stores.workers, self.chance.clock)
         self.fleet = Fleet(self.chance.clock, terms)
+        self.file_terms = FileTerms(settings.files_hold_seconds, settings.submit_hold_seconds)
         self.doorbell = Doorbell(self.fleet)
         self.outbox = Outbox(bus, stores.jobs, self.fleet.order_went)
         self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
@@ -184,6 +187,7 @@ class Desks:
     models: ModelDesk
     workers: WorkerDesk
     hand_back: HandBack
+    files: FileDesk
 
 
 async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus) -> Watch:
@@ -204,7 +208,7 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
 
 async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Lines, tokens: Tokens) -> Desks:
     most_bytes = lines.bus.max_payload_bytes
-    drafting = Drafting(core.catalogue, stores.workers, core.chance, most_bytes)
+    drafting = Drafting(core.catalogue, stores.workers, core.chance, most_bytes, core.file_terms)
     intake = Intake(drafting, core.pace, stores.jobs, core.claims, core.ledger)
     accepting = await stack.enter_async_context(GroupCommit(intake.accept))
     questions = Questions(stores.jobs, stores.queue, core.census, most_bytes)
@@ -219,6 +223,7 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
         models=ModelDesk(core.catalogue, core.census, stores.queue),
         workers=WorkerDesk(stores.workers, stores.jobs, tokens, retirement, core.doorbell),
         hand_back=hand_back,
+        files=FileDesk(stores.jobs, orders, core.ledger, core.pace, most_bytes),
     )
 
 
@@ -236,6 +241,9 @@ def _answers(desks: Desks) -> tuple[Answer, ...]:
         answer(registry.LIST_MODELS, desks.models.on_list),
         answer(registry.LIST_WORKERS, desks.workers.on_list),
         answer(registry.ENROL_WORKER, desks.workers.on_enrol),
+        answer(registry.HOLD_JOB, desks.files.on_hold),
+        answer(registry.ATTACH_BLOB, desks.files.on_attach),
+        answer(registry.PURGE_JOB_DATA, desks.files.on_purge),
         answer(registry.REVOKE_WORKER, desks.workers.on_revoke),
         answer(registry.DRAIN_WORKER, desks.workers.on_drain),
     )

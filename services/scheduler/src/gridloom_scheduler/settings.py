@@ -43,6 +43,12 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     prefetch_below_seconds: float = 1.0
     """A worker with shorter jobs gets one more than it has slots, which hides the way to it; long jobs would wait."""
 
+    files_hold_seconds: float = 900.0
+    """How long a job that is to get files waits for them: as long as their uploads may take."""
+
+    submit_hold_seconds: float = 2.0
+    """How long a job that may get a file waits, if its model takes images, for a slot to be made; 0 does not wait."""
+
     stream_replicas: int = 1
     """Copies of each stream in a NATS cluster: 3 there, 1 on a single server."""
 

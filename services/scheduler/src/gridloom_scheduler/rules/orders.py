@@ -41,6 +41,8 @@ def check_retry(job: JobRecord) -> None:
     """Raise `Conflict` unless the job failed or was canceled."""
     if job.state not in (State.FAILED, State.CANCELED):
         raise Conflict(f"the job is {job.state}; only a failed or canceled one can be retried")
+    if job.data_removed:
+        raise Conflict("the job's input was removed at the end of its retention; it cannot be retried")
 
 
 def moved(job: JobRecord, order: ReprioritiseJob) -> int:

@@ -6,8 +6,8 @@ compare-and-set that stores the change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from gridloom_contract import events
@@ -15,10 +15,9 @@ from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_domain.job import Reason
 from gridloom_scheduler.record import JobRecord, Lease
+from gridloom_scheduler.rules.allowances import WITHOUT_LIMITS, Allowance
 from gridloom_scheduler.rules.changes import Change, Facts, Moment
 
-_OUT_OF_HAND: dict[str, Any] = {"lease": None, "timeout_at": None}
-_ENDED: dict[str, Any] = {**_OUT_OF_HAND, "expires_at": None, "held_until": None}
 _UNENDED: dict[str, Any] = dict.fromkeys(
     ("output", "finish_reason", "usage", "error", "ended_at", "started_at", "claimed_at", "worker", "served_model")
 )
@@ -70,8 +69,10 @@ def reason_of(fault: Fault) -> Reason:
     return _FAILED_FOR.get(fault.code, Reason.WORKER_ERROR)
 
 
-def assigned(job: JobRecord, placement: Placement, lease: Lease, moment: Moment) -> Change:
-    """A queued job is claimed for a worker, as a new attempt."""
+def assigned(
+    job: JobRecord, placement: Placement, lease: Lease, moment: Moment, allowance: Allowance = WITHOUT_LIMITS
+) -> Change:
+    """A queued job is claimed for a worker, as a new attempt, with what its account's plan allows for it."""
     facts = Facts(job, moment, attempt=job.attempt + 1)
     facts.state(
         events.JobAssigned,
@@ -79,8 +80,12 @@ def assigned(job: JobRecord, placement: Placement, lease: Lease, moment: Moment)
         served_model=placement.model,
         why=placement.why,
         waited_ms=max(0, round((moment.at - job.queued_at).total_seconds() * 1000)),
+        grant=allowance.grant,
+        reserved_tokens=allowance.tokens,
     )
+    berth = {} if allowance.berth is None else {"berth": allowance.berth}
     return facts.change(
+        **berth,
         state=State.CLAIMED,
         reason=None,
         attempt=job.attempt + 1,
@@ -91,6 +96,19 @@ def assigned(job: JobRecord, placement: Placement, lease: Lease, moment: Moment)
         started_at=None,
         timeout_at=moment.at + timedelta(seconds=job.timeout_seconds),
     )
+
+
+def over_quota(job: JobRecord, until: datetime, moment: Moment) -> Change:
+    """The account's quota has no room for the job's tokens before that time, unless somebody says so."""
+    facts = Facts(job, moment)
+    facts.state(events.JobHeld, reason=Reason.QUOTA, until=until)
+    return facts.change(state=State.HELD, reason=Reason.QUOTA, held_until=until)
+
+
+def thawed(job: JobRecord, fair: float, moment: Moment) -> Change:
+    """There may be room for a job that was held for its account's quota: it has a place in fair time again."""
+    change = released(job, moment)
+    return replace(change, values={**change.values, "fair": fair})
 
 
 def started(job: JobRecord, moment: Moment) -> Change:
@@ -114,7 +132,7 @@ def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
         first_token_seconds=answer.first_token_seconds,
     )
     return facts.change(
-        **_ENDED,
+        **_ended(job),
         state=State.SUCCEEDED,
         reason=None,
         error=None,
@@ -132,7 +150,7 @@ def failed(job: JobRecord, fault: Fault, moment: Moment, usage: Usage | None = N
     reason = reason_of(fault)
     facts.state(events.JobFinished, **_finished(job, State.FAILED), reason=reason, fault=fault, usage=usage)
     return facts.change(
-        **_ENDED,
+        **_ended(job),
         state=State.FAILED,
         reason=reason,
         error=fault,
@@ -153,7 +171,7 @@ def requeued(job: JobRecord, setback: Setback, moment: Moment) -> Change:
         values = {"state": State.HELD, "reason": Reason.BACKOFF, "held_until": until}
     avoided = {job.worker} if setback.avoids_worker and job.worker else set()
     return facts.change(
-        **_OUT_OF_HAND,
+        **_out_of_hand(job),
         **values,
         queued_at=moment.at,
         started_at=None,
@@ -169,14 +187,22 @@ def canceled(job: JobRecord, reason: str, moment: Moment) -> Change:
     """Somebody, or a clock, ended the job before it had an answer."""
     facts = Facts(job, moment)
     facts.state(events.JobFinished, **_finished(job, State.CANCELED), reason=reason)
-    return facts.change(**_ENDED, state=State.CANCELED, reason=reason, ended_at=moment.at)
+    return facts.change(**_ended(job), **no_more_files(job), state=State.CANCELED, reason=reason, ended_at=moment.at)
 
 
 def released(job: JobRecord, moment: Moment) -> Change:
-    """What a held job waited for is over; it waits for a worker now."""
+    """What a held job waited for is over; it waits for a worker now, or still for its files."""
     facts = Facts(job, moment)
     facts.state(events.JobReleased, reason=job.reason or Reason.BACKOFF)
-    return facts.change(state=State.QUEUED, reason=None, held_until=None)
+    if job.reason != Reason.BLOB and job.files_until is not None and job.files_until > moment.at:
+        facts.state(events.JobHeld, reason=Reason.BLOB, until=job.files_until)
+        return facts.change(reason=Reason.BLOB, held_until=job.files_until)
+    return facts.change(**no_more_files(job), state=State.QUEUED, reason=None, held_until=None)
+
+
+def no_more_files(job: JobRecord) -> dict[str, Any]:
+    """Return what changes in a job that does not wait for files any more."""
+    return {} if job.files_until is None else {"files_until": None}
 
 
 def retried(job: JobRecord, fair: float, moment: Moment, sealed_key: str | None = None) -> Change:
@@ -206,6 +232,15 @@ def reprioritised(job: JobRecord, priority: int, lane: str, fair: float, moment:
     facts = Facts(job, moment)
     facts.state(events.JobReprioritised, priority=priority)
     return facts.change(priority=priority, lane=lane, fair=fair)
+
+
+def _out_of_hand(job: JobRecord) -> dict[str, Any]:
+    berth = {} if job.berth is None else {"berth": None}
+    return {**berth, "lease": None, "timeout_at": None}
+
+
+def _ended(job: JobRecord) -> dict[str, Any]:
+    return {**_out_of_hand(job), "expires_at": None, "held_until": None}
 
 
 def _finished(job: JobRecord, state: State) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import msgspec
 from gridloom_contract.vocabulary import Kind
 from gridloom_contract.work import Offer
 from gridloom_domain.errors import Upstream
-from gridloom_domain.models import family_of
+from gridloom_domain.models import VISION, family_of
 from gridloom_worker.engines.openai_wire import ModelEntry, ModelList, read
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
@@ -109,7 +109,7 @@ def base_of(url: str) -> str:
 def _offer_of(entry: ModelEntry) -> Offer:
     context = entry.max_model_len or (entry.meta.n_ctx if entry.meta else None)
     inputs = entry.architecture.input_modalities if entry.architecture else []
-    features = ("vision",) if "image" in inputs else ()
+    features = (VISION,) if "image" in inputs else ()
     return Offer(model=entry.id, family=family_of(entry.id), context_tokens=context, features=features)
 
 
