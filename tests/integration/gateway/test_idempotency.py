@@ -232,15 +232,16 @@ async def test_a_key_of_any_printable_character_up_to_the_limit_is_taken(client:
         assert [(await submit(client, key)).status for _ in range(2)] == [201, 201]
 
 
-async def test_what_is_kept_is_neither_key_nor_prompt_and_ends_after_a_day(
+async def test_what_is_kept_can_be_read_with_the_key_alone_and_ends_after_a_day(
     client: ApiClient, database: Database, tenant: Tenant
 ) -> None:
-    await submit(client, "order of Mr. Smith", tag="t")
+    answer = await submit(client, "order of Mr. Smith", tag="t")
     (kept,) = [row async for row in database[CLAIMS].find()]
     indexes = await database[CLAIMS].index_information()
 
     text = str(kept)
-    assert not any(secret in text for secret in ("Smith", "secret prompt", client.key, tenant.kid))
+    told = ("Smith", "secret prompt", client.key, tenant.kid, tenant.account, answer.body["job_id"], "pending")
+    assert not any(secret in text for secret in told)
     assert kept["ends_at"] - kept["held_until"] == timedelta(hours=24) - timedelta(seconds=20)
     assert indexes["ended"]["key"] == [("ends_at", 1)]
     assert indexes["ended"]["expireAfterSeconds"] == 0

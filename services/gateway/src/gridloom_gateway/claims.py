@@ -1,6 +1,7 @@
 """What is kept of a request with an `Idempotency-Key`: which job it makes, and its answer once there is one.
 
-Never the key, the body or the prompt: only keyed hashes of them.
+Never the key, the body or the prompt: only keyed hashes of them. The answer is sealed under a secret of which the
+client's key is a part: the database alone tells nobody what was answered.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class KeptAnswer:
-    """An answer as it was sent."""
+    """An answer as it was sent, its body sealed."""
 
     status: int
     headers: dict[str, str]
-    body: bytes
+    sealed_body: str
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from gridloom_kit.clock import Clock
 from gridloom_kit.finish import finish
 from gridloom_kit.log import get_logger
 from gridloom_kit.mongo import DatabaseError
+from gridloom_kit.seal import Seal
 
 log = get_logger()
 
@@ -42,7 +43,9 @@ _KEY = re.compile(rf"[\x20-\x7e]{{1,{MAX_KEY_CHARACTERS}}}", re.ASCII)
 _KEPT = timedelta(hours=24)
 _HELD = timedelta(seconds=20)
 """Longer than any request takes that is not made under an id."""
-_MOST_KEPT_BYTES: Final = 1024 * 1024
+_MOST_KEPT_BYTES: Final = 256 * 1024
+_ANY_BYTES: Final = "latin-1"
+"""Turns bytes into a text and back, whatever they are."""
 _LOOK_AGAIN_SECONDS: Final = 0.1
 
 
@@ -77,10 +80,26 @@ class _Work:
     request: web.Request
     caller: Caller
     route: Route
+    seal: Seal
 
     async def done(self, new_id: str) -> web.StreamResponse:
         """Return the handler's answer, what it makes named `new_id`."""
         return await self.route.handler(self.request, replace(self.caller, new_id=new_id))
+
+    def kept(self, claim: Claim, response: web.StreamResponse) -> KeptAnswer | None:
+        """Return what is kept of an answer; None of a stream and of what is too large: those are made again."""
+        if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+            return None
+        if response.status >= 400 or len(response.body) > _MOST_KEPT_BYTES:
+            return None
+        sealed = self.seal.close(response.body.decode(_ANY_BYTES), claim.id)
+        return KeptAnswer(response.status, dict(response.headers), sealed)
+
+    def replayed(self, claim: Claim, answer: KeptAnswer) -> web.Response:
+        """Return an answer that was given before."""
+        metrics.replayed_answers.inc()
+        body = self.seal.open(answer.sealed_body, claim.id).encode(_ANY_BYTES)
+        return web.Response(body=body, status=answer.status, headers=answer.headers | {REPLAYED: "true"})
 
 
 class Idempotency:
@@ -103,19 +122,19 @@ class Idempotency:
         async def handler(request: web.Request, caller: Caller) -> web.StreamResponse:
             if HEADER not in request.headers:
                 return await route.handler(request, caller)
-            wanted = await self._wanted(request, caller, dialect, route)
-            return await self._once(wanted, _Work(request, caller, route))
+            names = (caller.account, key_in(request))
+            seal = Seal(self._hash("answer", *names))
+            told = (dialect.name, route.path, *_particulars(request))
+            wanted = self._claim(names, self._hash(*told, await self._bodies.read(request)))
+            return await self._once(wanted, _Work(request, caller, route, seal))
 
         return handler
 
-    async def _wanted(self, request: web.Request, caller: Caller, dialect: Dialect, route: Route) -> Claim:
-        key, now = key_in(request), self._clock.now()
-        names = [f"{name}={value}" for name, value in sorted(request.match_info.items())]
-        told = (dialect.name, route.path, *names, request.rel_url.raw_query_string)
-        body = await self._bodies.read(request)
+    def _claim(self, names: tuple[str, ...], fingerprint: str) -> Claim:
+        now = self._clock.now()
         return Claim(
-            id=self._hash(caller.account.encode(), key.encode()),
-            fingerprint=self._hash(*(text.encode("utf-8", "surrogatepass") for text in told), body),
+            id=self._hash("claim", *names),
+            fingerprint=fingerprint,
             new_id=self._mint(),
             holder=self._mint(),
             held_until=now + _HELD,
@@ -129,12 +148,13 @@ class Idempotency:
             if standing.fingerprint != wanted.fingerprint:
                 raise Conflict("this Idempotency-Key was used for another request", HEADER)
             if standing.answer is not None:
-                return _replayed(standing.answer)
+                return work.replayed(standing, standing.answer)
             if work.route.is_made_under_id:
-                return await self._carry_out(replace(standing, holder=wanted.holder), work, standing)
+                is_first = standing.holder == wanted.holder
+                return await self._carry_out(replace(standing, holder=wanted.holder), work, is_first=is_first)
             mine = await self._held(standing, wanted)
             if mine is not None:
-                return await finish(self._carry_out(mine, work, standing))
+                return await finish(self._carry_out(mine, work, is_first=mine is standing))
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             standing = await self._claims.claim(wanted)
 
@@ -148,8 +168,7 @@ class Idempotency:
             return mine
         return None
 
-    async def _carry_out(self, claim: Claim, work: _Work, standing: Claim) -> web.StreamResponse:
-        is_first = standing.holder == claim.holder
+    async def _carry_out(self, claim: Claim, work: _Work, *, is_first: bool) -> web.StreamResponse:
         try:
             response = await work.done(claim.new_id)
         except FaultError as error:
@@ -159,30 +178,32 @@ class Idempotency:
             await self._claims.let_go(claim)
             raise
         crash.point("gateway.key_used")
-        kept = _kept(response)
+        kept = work.kept(claim, response)
         if kept is None:
             return response
         stands = await self._record(claim, kept)
-        return response if is_first or stands is None else _replayed(stands)
+        crash.point("gateway.key_answered")
+        return response if stands is kept else work.replayed(claim, stands)
 
-    async def _record(self, claim: Claim, answer: KeptAnswer) -> KeptAnswer | None:
-        """Return the answer that is kept, which may be an earlier one; None if it cannot be kept: the work is done."""
+    async def _record(self, claim: Claim, answer: KeptAnswer) -> KeptAnswer:
+        """Return the answer that is kept, which may be an earlier one. The work is done, even if it cannot be kept."""
         try:
             return await self._claims.answer(claim, answer)
         except DatabaseError as error:
             log.error("idempotency.answer_not_kept", err=type(error).__name__)
-            return None
+            return answer
 
     async def _given_up(self, claim: Claim, *, is_certain: bool) -> None:
         """A refusal did nothing, so the key is free; after a failure something may have been done all the same."""
         await (self._claims.release(claim) if is_certain else self._claims.let_go(claim))
 
-    def _hash(self, *parts: bytes) -> str:
+    def _hash(self, *parts: str | bytes) -> str:
         """Return a keyed hash of the parts; each is led by its length, so that no two lists have the same."""
         digest = hmac.new(self._secret, digestmod="sha256")
         for part in parts:
-            digest.update(len(part).to_bytes(8, "big"))
-            digest.update(part)
+            content = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+            digest.update(len(content).to_bytes(8, "big"))
+            digest.update(content)
         return digest.hexdigest()
 
 
@@ -199,15 +220,9 @@ def key_in(request: web.Request) -> str:
     return presented[0]
 
 
-def _kept(response: web.StreamResponse) -> KeptAnswer | None:
-    """Return what is kept of an answer; None of a stream and of what is too large: those are made again."""
-    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
-        return None
-    if response.status >= 400 or len(response.body) > _MOST_KEPT_BYTES:
-        return None
-    return KeptAnswer(response.status, dict(response.headers), response.body)
-
-
-def _replayed(answer: KeptAnswer) -> web.Response:
-    metrics.replayed_answers.inc()
-    return web.Response(body=answer.body, status=answer.status, headers=answer.headers | {REPLAYED: "true"})
+def _particulars(request: web.Request) -> list[str]:
+    """Return what tells two requests of one route apart, besides their bodies."""
+    return [
+        *(f"{name}={value}" for name, value in sorted(request.match_info.items())),
+        request.rel_url.raw_query_string,
+    ]

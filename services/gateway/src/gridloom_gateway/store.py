@@ -153,7 +153,7 @@ class ClaimStore:
 
     async def answer(self, claim: Claim, answer: KeptAnswer) -> KeptAnswer:
         """Keep the answer unless there is one, and return the one that is kept."""
-        kept = {"status": answer.status, "headers": answer.headers, "body": answer.body}
+        kept = {"status": answer.status, "headers": answer.headers, "body": answer.sealed_body}
         change = {"$set": _claim_fields(claim) | {"answer": kept}}
         try:
             await self._claims.update_one(_unanswered(claim), change, upsert=True)
@@ -183,7 +183,7 @@ def _claim_fields(claim: Claim) -> dict[str, Any]:
 
 def _claim(row: dict[str, Any]) -> Claim:
     kept = row["answer"]
-    answer = KeptAnswer(kept["status"], kept["headers"], bytes(kept["body"])) if kept else None
+    answer = KeptAnswer(kept["status"], kept["headers"], kept["body"]) if kept else None
     fields = {name: row[name] for name in ("fingerprint", "new_id", "holder", "held_until", "ends_at")}
     return Claim(id=row["_id"], answer=answer, **fields)
 

@@ -1,0 +1,102 @@
+"""A gateway dies anywhere between taking an `Idempotency-Key` and sending the answer: asked again, there is one job."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError
+from msgspec.structs import fields
+
+import gridloom_gateway
+from gridloom_contract.registry import GATEWAY
+from gridloom_gateway.settings import Settings
+from gridloom_kit.settings import environment_name
+from gridloom_local.servers import free_port
+from gridloom_testing.clients import JOBS, Answer, ApiClient
+from integration.gateway.conftest import RunningGateway
+from integration.gateway.scripted import ScriptedScheduler
+
+SOURCES = Path(gridloom_gateway.__file__).parent
+POINTS = sorted(
+    {point for path in SOURCES.rglob("*.py") for point in re.findall(r'point\("(.+?)"\)', path.read_text())}
+)
+CRASHED = 137
+BODY = {"model": "m", "prompt": "p"}
+Process = asyncio.subprocess.Process
+StartDoomed = Callable[[str], Awaitable[tuple[Process, str]]]
+
+
+@pytest.fixture
+async def start_doomed(gateway: RunningGateway) -> AsyncIterator[StartDoomed]:
+    """Starts a second gateway, as a process that ends at a crash point. Returns it and its base URL."""
+    started: list[Process] = []
+
+    async def start(point: str) -> tuple[Process, str]:
+        port = free_port()
+        known = {each.name: getattr(gateway.settings, each.name) for each in fields(Settings)} | {"port": port}
+        environment = {environment_name(GATEWAY, name): _text(value) for name, value in known.items()}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gridloom_gateway",
+            env=environment | {"GRIDLOOM_CRASH_AT": point, "PATH": os.environ.get("PATH", "")},
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        started.append(process)
+        return process, f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+async def until_it_serves(client: ApiClient) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                if (await client.call("GET", "/openapi.json")).status == 200:
+                    return
+            except ClientError:
+                await asyncio.sleep(0.05)
+
+
+async def submit(client: ApiClient) -> Answer:
+    return await client.call("POST", JOBS, BODY, key="k")
+
+
+def test_the_steps_of_a_keyed_request_are_known() -> None:
+    assert POINTS == ["gateway.key_answered", "gateway.key_claimed", "gateway.key_used"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_whoever_asks_again_after_a_crash_gets_the_one_job(
+    client: ApiClient, scheduler: ScriptedScheduler, start_doomed: StartDoomed, point: str
+) -> None:
+    process, url = await start_doomed(point)
+    async with ApiClient(url, client.key) as doomed:
+        await until_it_serves(doomed)
+        with pytest.raises(ClientError):
+            await submit(doomed)
+    assert await process.wait() == CRASHED
+    made_before = list(scheduler.jobs)
+
+    answers = [await submit(client), await submit(client)]
+
+    assert [answer.status for answer in answers] == [201, 201]
+    assert answers[0].body == answers[1].body
+    assert len(scheduler.jobs) == 1
+    assert made_before == ([] if point == "gateway.key_claimed" else list(scheduler.jobs))
