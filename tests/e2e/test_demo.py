@@ -29,10 +29,14 @@ def parts_of(story: str) -> list[str]:
 def test_the_demo_answers_with_a_real_model_and_tells_the_jobs_story(command: Command) -> None:
     said = command.succeed("demo", "--prompt", "Name three colours.")
 
-    answer, _, story = said.partition("What happened to the job")
+    answer, _, rest = said.partition("What happened to the job")
+    story, _, webhook = rest.partition("What the job's webhook brought")
     assert "smollm2:135m" in answer
     assert parts_of(story) == ["accepted", "assigned", "started", "finished"]
     assert "tokens/s" in story
+    assert "POST http://127.0.0.1:" in webhook
+    assert "verified with the account's secret" in webhook
+    assert "verified with the API key that submitted the job" in webhook
     assert find_ours(demo_home(command.home).folder) == []
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from e2e.hooks import (
     start_hooked,
 )
 from e2e.shelf import MODEL, Shelf, open_shelf
+from e2e.stack_commands import Command
+from gridloom_local.home import Home
 from gridloom_testing.clients import JOBS, ApiClient
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
@@ -212,3 +216,31 @@ async def test_what_is_delivered_for_one_account_does_not_exist_for_another(
 
         assert (one.status, replayed.status, named.body, listed.body["total"]) == (404, 404, {"replayed": 0}, 0)
         assert await secret_of(stranger) != await secret_of(client)
+
+
+async def test_the_command_lists_shows_and_replays(
+    grid: Grid, client: ApiClient, receiver: Receiver, tmp_path: Path
+) -> None:
+    command = Command(Home(tmp_path), more={"GRIDLOOM_URL": grid.url, "GRIDLOOM_API_KEY": client.key})
+    receiver.behaviours = [status(410, body=b"gone for good"), status(200)]
+    wish = ("jobs", "submit", "hello", "--model", "synthetic", "--webhook-url", f"{receiver.url}/hook")
+    job = await asyncio.to_thread(lambda: command.succeed(*wish).strip())
+    dead = await delivery_of(client, job, "dead")
+
+    listed, shown, secret, replayed, ranged, wrong = await asyncio.to_thread(
+        lambda: (
+            command.succeed("webhooks", "list", "--job", job, "--state", "dead"),
+            command.succeed("webhooks", "show", dead["id"]),
+            command.succeed("webhooks", "secret", "show").strip(),
+            command.succeed("webhooks", "replay", dead["id"]),
+            command.succeed("webhooks", "replay", "--since", "2026-01-01", "--until", "2026-01-02T00:00:00Z"),
+            command.run("webhooks", "replay"),
+        )
+    )
+
+    assert (dead["id"] in listed, "4xx" in listed, "1 deliveries" in listed) == (True, True, True)
+    assert ("410" in shown, "gone for good" in shown, f"{receiver.url}/hook" in shown) == (True, True, True)
+    assert (replayed, ranged) == ("1 to be delivered again\n", "0 to be delivered again\n")
+    assert secret == await secret_of(client)
+    assert (wrong.returncode, "name one delivery, or a range" in wrong.stderr) == (2, True)
+    assert (await receiver.received(2))[1].id == dead["id"]

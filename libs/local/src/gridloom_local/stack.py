@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
+from types import MappingProxyType
 from typing import Final
 from xmlrpc.client import Error as RpcError
 
@@ -34,11 +35,12 @@ _SHUTDOWN_SECONDS: Final = 10.0
 
 
 class Stack:
-    """The stack of one home. `say` hears one line a step."""
+    """The stack of one home. `say` hears one line a step; `chosen` are settings of services by their variables."""
 
-    def __init__(self, home: Home, say: Say) -> None:
+    def __init__(self, home: Home, say: Say, chosen: Mapping[str, str] = MappingProxyType({})) -> None:
         self._home = home
         self._say = say
+        self._chosen = {**chosen, **service_settings_in(os.environ)}
         self._supervisor = Supervisor(home)
 
     async def up(self, port: int, engine: str = LLAMACPP) -> Facts:
@@ -122,7 +124,7 @@ class Stack:
         ports = choose_ports(PORTS, remembered_ports(self._home.ports_file)) | {GATEWAY: port}
         remember_ports(self._home.ports_file, ports)
         token = read_keys(self._home.keys_file).worker_token
-        return Plan(self._home, ports, secrets, engine, token, service_settings_in(os.environ))
+        return Plan(self._home, ports, secrets, engine, token, self._chosen)
 
 
 def _described(process: psutil.Process) -> str:

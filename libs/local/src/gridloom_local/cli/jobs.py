@@ -32,6 +32,7 @@ def jobs() -> None:
 @click.option("--priority", type=int, help="Higher goes first.")
 @click.option("--tag", help="A label to find the job by.")
 @click.option("--timeout-seconds", type=int, help="How long the answer may take from when a worker has the job.")
+@click.option("--webhook-url", help="Where to post the job when it has ended.")
 @click.option("--watch", is_flag=True, help="Print the answer as it comes.")
 @json_option
 def submit(prompt: str, model: str | None, watch: bool, as_json: bool, **options: Any) -> None:

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "status": ("stack", "Show each process of the running stack."),
     "doctor": ("doctor", "Check this machine, and the stack if one runs."),
     "jobs": ("jobs", "Submit jobs and see what becomes of them."),
+    "webhooks": ("webhooks", "What was delivered to receivers, and delivering it again."),
     "models": ("jobs", "List the models that workers have offered."),
     "accounts": ("accounts", "Who may use the grid."),
     "keys": ("accounts", "The API keys of accounts."),
