@@ -70,8 +70,7 @@ async def test_an_answer_to_a_job_that_names_no_maximum_ends_at_the_operators() 
         ending = await engine.run(ask("Count to one hundred.", temperature=0), lambda _: None)
         longer = await engine.run(ask("Count to one hundred.", temperature=0, max_tokens=9), lambda _: None)
 
-    assert (ending.finish_reason, ending.usage and ending.usage.tokens_out) == ("length", 6)
-    assert longer.usage
+    assert (ending.finish_reason, ending.usage.tokens_out) == ("length", 6)
     assert longer.usage.tokens_out == 9
 
 
@@ -79,7 +78,6 @@ async def test_it_answers_in_pieces_and_counts_its_tokens(engine: LlamaCpp) -> N
     said: list[str] = []
     ending = await engine.run(ask("Say hello", max_tokens=12, temperature=0), said.append)
     assert len(said) > 3
-    assert ending.usage is not None
     assert 0 < ending.usage.tokens_out <= 12
     assert ending.usage.tokens_in > 5
 
@@ -94,7 +92,7 @@ async def test_it_completes_a_text(engine: LlamaCpp) -> None:
 
 async def test_as_many_run_at_once_as_there_are_slots(engine: LlamaCpp) -> None:
     endings = await asyncio.gather(*(engine.run(ask("Hi", max_tokens=8), lambda _: None) for _ in range(SLOTS)))
-    assert all(ending.usage for ending in endings)
+    assert all(ending.usage.tokens_out for ending in endings)
 
 
 async def test_canceling_frees_the_slot(engine: LlamaCpp) -> None:
@@ -126,7 +124,7 @@ async def test_a_server_that_dies_is_started_again_and_its_jobs_fail_as_retryabl
         assert (await running).retryable
     assert await offered(engine)
     assert engine.child_pid != before
-    assert (await engine.run(ask("Hi", max_tokens=2), lambda _: None)).usage
+    assert (await engine.run(ask("Hi", max_tokens=2), lambda _: None)).usage.tokens_out
 
 
 async def _fault_of(engine: LlamaCpp, order, first: asyncio.Event):

@@ -11,11 +11,11 @@ from aiohttp import web
 
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import Task
-from gridloom_contract.vocabulary import Kind, Usage
+from gridloom_contract.vocabulary import Kind
 from gridloom_local.servers import free_port
 from gridloom_testing.builders import an_order
 from gridloom_worker.engines import openai_http
-from gridloom_worker.engines.engine import Ending
+from gridloom_worker.engines.engine import Ending, TokenCounts
 from gridloom_worker.engines.openai_http import open_openai_http
 from integration.worker.rude_engine import (
     GOOD_STREAM,
@@ -47,7 +47,7 @@ async def fault_of(behave: Behave) -> Fault:
 async def test_a_stream_is_handed_on_with_its_usage_and_reason() -> None:
     text, ending = await ask(streams(*GOOD_STREAM))
     assert text == "Hello"
-    assert ending == Ending(finish_reason="stop", usage=Usage(tokens_in=3, tokens_out=2))
+    assert ending == Ending(finish_reason="stop", usage=TokenCounts(tokens_in=3, tokens_out=2))
 
 
 async def test_a_kept_connection_that_the_engine_closes_meanwhile_costs_no_attempt() -> None:
@@ -80,7 +80,7 @@ async def test_a_completion_is_handed_on() -> None:
 async def test_an_answer_in_one_piece_is_taken_too() -> None:
     whole = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}], "usage": USAGE}
     text, ending = await ask(answers(200, msgspec.json.encode(whole)))
-    assert (text, ending.usage) == ("Hello", Usage(tokens_in=3, tokens_out=2))
+    assert (text, ending.usage) == ("Hello", TokenCounts(tokens_in=3, tokens_out=2))
 
 
 async def test_frames_may_be_cut_anywhere() -> None:
@@ -113,7 +113,7 @@ async def test_only_the_first_of_several_choices_is_the_answer() -> None:
 
 
 async def test_usage_that_nobody_counts_is_left_open() -> None:
-    assert (await ask(streams(*GOOD_STREAM[:3])))[1].usage is None
+    assert (await ask(streams(*GOOD_STREAM[:3])))[1].usage == TokenCounts()
 
 
 @pytest.mark.parametrize("behave", [streams(*GOOD_STREAM[:2]), breaks_off(*GOOD_STREAM[:2]), streams()])

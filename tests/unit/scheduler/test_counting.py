@@ -6,10 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from gridloom_contract.jobs import Task
 from gridloom_contract.vocabulary import Usage
 from gridloom_scheduler.record import AttachedFile, InputSize
-from gridloom_scheduler.rules.counting import Evidence, credible, evidence_of, seconds_in_hand, text_characters
+from gridloom_scheduler.rules.counting import Evidence, credible, evidence_of, seconds_in_hand
 from unit.scheduler.records import NOW, a_claimed_record, a_record
 
 SHORT = Evidence(InputSize(text_characters=40, task_bytes=60), files=0, seconds=1.0, output_characters=80)
@@ -121,23 +120,3 @@ def test_the_evidence_is_the_scheduler_s_own() -> None:
 
 def test_a_job_that_nobody_had_was_in_hand_for_no_time() -> None:
     assert seconds_in_hand(a_record(), NOW) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("task", "characters"),
-    [
-        (Task(prompt="Say hello"), 9),
-        (Task(), 0),
-        (Task(messages=({"role": "user", "content": "Say hello"}, {"role": "user", "content": "again"})), 14),
-        (
-            Task(
-                messages=({"content": [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": "data:"}]},)
-            ),
-            4,
-        ),
-        (Task(messages=({"role": "assistant", "content": None, "tool_calls": []},)), 0),
-        (Task(messages=({"content": [7, "x"]},)), 0),
-    ],
-)
-def test_only_texts_have_a_length(task: Task, characters: int) -> None:
-    assert text_characters(task) == characters

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridloom_contract.jobs import Task
-from gridloom_worker.text import estimated_usage, mended
+from gridloom_contract.vocabulary import Usage
+from gridloom_worker.engines.engine import TokenCounts
+from gridloom_worker.text import mended, usage_of
 
 ANYTHING = st.text(st.characters(codec=None, exclude_categories=()), max_size=50)
 
@@ -28,11 +31,22 @@ def test_good_text_is_left_alone(text: str) -> None:
     assert mended(text) == text
 
 
-def test_usage_nobody_counted_is_an_estimate_and_says_so() -> None:
-    usage = estimated_usage(Task(messages=({"role": "user", "content": "12345678"},)), "1234")
-    assert (usage.tokens_in, usage.tokens_out, usage.estimated) == (2, 1, True)
+@pytest.mark.parametrize(
+    ("counts", "usage"),
+    [
+        (TokenCounts(tokens_in=7, tokens_out=3), Usage(tokens_in=7, tokens_out=3)),
+        (TokenCounts(), Usage(tokens_in=2, tokens_out=1, estimated=True)),
+        (TokenCounts(tokens_in=7), Usage(tokens_in=7, tokens_out=1, estimated=True)),
+        (TokenCounts(tokens_out=3), Usage(tokens_in=2, tokens_out=3, estimated=True)),
+        (TokenCounts(tokens_in=0, tokens_out=0), Usage(tokens_in=2, tokens_out=1, estimated=True)),
+        (TokenCounts(tokens_in=-7, tokens_out=-3), Usage(tokens_in=2, tokens_out=1, estimated=True)),
+    ],
+)
+def test_what_an_engine_did_not_count_is_estimated_and_says_so(counts: TokenCounts, usage: Usage) -> None:
+    assert usage_of(counts, Task(messages=({"role": "user", "content": "12345678"},)), "1234") == usage
 
 
-def test_content_in_parts_is_estimated_too() -> None:
-    task = Task(messages=({"role": "user", "content": [{"type": "text", "text": "hello"}]}, {"role": "assistant"}))
-    assert estimated_usage(task, "").tokens_in > 1
+def test_nothing_is_counted_as_nothing() -> None:
+    assert usage_of(TokenCounts(tokens_in=7, tokens_out=0), Task(prompt="12345678"), "") == Usage(
+        tokens_in=7, tokens_out=0
+    )

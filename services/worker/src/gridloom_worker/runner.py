@@ -15,7 +15,7 @@ from gridloom_worker.inputs import Inputs
 from gridloom_worker.reports import Reports
 from gridloom_worker.slots import Key, key_of
 from gridloom_worker.streams import Streams, TextStream
-from gridloom_worker.text import estimated_usage
+from gridloom_worker.text import usage_of
 
 log = get_logger()
 
@@ -154,7 +154,7 @@ def _result(attempt: Attempt, ending: Ending | None, fault: Fault | None, times:
         token=order.token,
         output=text,
         finish_reason=ending.finish_reason if ending else None,
-        usage=(ending.usage or estimated_usage(order.task, text or "")) if ending else None,
+        usage=usage_of(ending.usage, order.task, text or "") if ending else None,
         fault=fault,
         engine_seconds=ended - began,
         first_token_seconds=first - began if first is not None else None,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
-from typing import Any
-
-import msgspec
 
 from gridloom_contract.jobs import Task
 from gridloom_contract.vocabulary import Usage
+from gridloom_domain.tokens import guessed_tokens, text_characters
+from gridloom_worker.engines.engine import TokenCounts
 
 _UNFIT = re.compile("[\0\ud800-\udfff]")
-_CHARACTERS_PER_TOKEN = 4
 
 
 def mended(text: str) -> str:
@@ -20,16 +17,12 @@ def mended(text: str) -> str:
     return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def estimated_usage(task: Task, output: str) -> Usage:
-    """Return token counts guessed from the length: four characters a token, marked as an estimate."""
-    asked = task.prompt if task.messages is None else "".join(_text_of(message) for message in task.messages)
-    return Usage(tokens_in=_tokens(asked or ""), tokens_out=_tokens(output), estimated=True)
-
-
-def _tokens(text: str) -> int:
-    return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)
-
-
-def _text_of(message: dict[str, Any]) -> str:
-    content = message.get("content")
-    return content if isinstance(content, str) else msgspec.json.encode(content).decode()
+def usage_of(counts: TokenCounts, task: Task, output: str) -> Usage:
+    """Return what the engine counted. What it left open, or called nothing though there is a text, is guessed from the
+    length of the text, and the whole is marked as an estimate then.
+    """
+    counted_in, counted_out = max(counts.tokens_in or 0, 0), max(counts.tokens_out or 0, 0)
+    tokens_in = counted_in or guessed_tokens(text_characters(task))
+    tokens_out = counted_out or guessed_tokens(len(output))
+    is_guess = (tokens_in, tokens_out) != (counted_in, counted_out)
+    return Usage(tokens_in=tokens_in, tokens_out=tokens_out, estimated=is_guess)

@@ -11,13 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from gridloom_contract.jobs import Task
 from gridloom_contract.vocabulary import Usage
+from gridloom_domain.tokens import guessed_tokens
 from gridloom_scheduler.record import InputSize, JobRecord
 
-_USUAL_CHARACTERS_PER_TOKEN = 4
 _MOST_CHARACTERS_PER_TOKEN = 20
 _MOST_BYTES_PER_CHARACTER = 4
 _SMALLEST_CONTEXT_TOKENS = 1_024
@@ -37,11 +35,6 @@ class Evidence:
     files: int
     seconds: float
     output_characters: int | None
-
-
-def text_characters(task: Task) -> int:
-    """Return the length of the texts in a task; what is no text, like an image in a message, does not count."""
-    return len(task.prompt or "") + sum(_characters(message.get("content")) for message in task.messages or ())
 
 
 def evidence_of(job: JobRecord, output: str | None, at: datetime) -> Evidence:
@@ -99,16 +92,8 @@ def _estimated_in(evidence: Evidence) -> int:
     if size is None:
         return 0
     characters = size.task_bytes if size.text_characters is None else size.text_characters
-    return math.ceil(characters / _USUAL_CHARACTERS_PER_TOKEN)
+    return guessed_tokens(characters)
 
 
 def _estimated_out(evidence: Evidence) -> int:
-    return math.ceil((evidence.output_characters or 0) / _USUAL_CHARACTERS_PER_TOKEN)
-
-
-def _characters(content: Any) -> int:
-    if isinstance(content, str):
-        return len(content)
-    if isinstance(content, list):
-        return sum(_characters(part.get("text")) for part in content if isinstance(part, dict))
-    return 0
+    return guessed_tokens(evidence.output_characters or 0)

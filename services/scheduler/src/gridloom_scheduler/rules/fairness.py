@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gridloom_contract.jobs import Task
-from gridloom_scheduler.rules.counting import text_characters
+from gridloom_domain.tokens import text_characters
 
 _CHARACTERS_PER_TOKEN = 4
 _USUAL_OUTPUT_TOKENS = 256

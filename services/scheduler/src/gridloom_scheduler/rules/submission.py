@@ -10,9 +10,9 @@ from gridloom_contract.vocabulary import Match, State
 from gridloom_domain.errors import Invalid, TooLarge, UnknownModel
 from gridloom_domain.ids import from_hex
 from gridloom_domain.lanes import lane_of
+from gridloom_domain.tokens import text_characters
 from gridloom_scheduler.record import InputSize, JobRecord
 from gridloom_scheduler.rules.changes import Moment
-from gridloom_scheduler.rules.counting import text_characters
 from gridloom_scheduler.rules.fairness import Queue, cost_of
 from gridloom_scheduler.rules.routes import route_of
 

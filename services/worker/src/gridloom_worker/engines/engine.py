@@ -8,7 +8,6 @@ from typing import Protocol
 
 import msgspec
 
-from gridloom_contract.vocabulary import Usage
 from gridloom_contract.work import Offer, WorkOrder
 
 Emit = Callable[[str], None]
@@ -19,11 +18,18 @@ class EngineError(Exception):
     """The engine cannot work here at all; the message says what to change."""
 
 
+class TokenCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine counted; None is what it left open."""
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+
+
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """How an answer ended. `usage` is None if the engine did not count."""
+    """How an answer ended, and what the engine counted of it."""
 
     finish_reason: str | None = None
-    usage: Usage | None = None
+    usage: TokenCounts = TokenCounts()
 
 
 class Engine(Protocol):

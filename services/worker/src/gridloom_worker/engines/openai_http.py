@@ -116,7 +116,7 @@ class _Stream:
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._finish_reason: str | None = None
-        self._usage: WireUsage | None = None
+        self._usage = WireUsage()
         self._is_done = False
 
     async def follow(self, response: aiohttp.ClientResponse) -> Ending:
@@ -166,9 +166,7 @@ class _Stream:
         """Return how the answer ended. Raises `FaultError` if it never did."""
         if self._finish_reason is None and not self._is_done:
             raise Upstream("the engine's answer stopped in the middle")
-        return Ending(
-            finish_reason=self._finish_reason or "stop", usage=self._usage.as_usage() if self._usage else None
-        )
+        return Ending(finish_reason=self._finish_reason or "stop", usage=self._usage.as_counts())
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gridloom_contract.vocabulary import Kind, Usage
+from gridloom_contract.vocabulary import Kind
 from gridloom_contract.work import WorkOrder
+from gridloom_worker.engines.engine import TokenCounts
 
 T = TypeVar("T")
 
@@ -46,11 +47,9 @@ class WireUsage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
-    def as_usage(self) -> Usage | None:
-        """Return the counts, or None if the engine left them open."""
-        if self.prompt_tokens is None and self.completion_tokens is None:
-            return None
-        return Usage(tokens_in=self.prompt_tokens or 0, tokens_out=self.completion_tokens or 0)
+    def as_counts(self) -> TokenCounts:
+        """Return the counts as every engine gives them."""
+        return TokenCounts(tokens_in=self.prompt_tokens, tokens_out=self.completion_tokens)
 
 
 class Chunk(msgspec.Struct):

@@ -19,11 +19,11 @@ from zlib import crc32
 import msgspec
 
 from gridloom_contract.jobs import Task
-from gridloom_contract.vocabulary import Kind, Usage
+from gridloom_contract.vocabulary import Kind
 from gridloom_contract.work import Offer, WorkOrder
 from gridloom_domain.errors import Invalid, Upstream
 from gridloom_domain.models import family_of
-from gridloom_worker.engines.engine import Emit, Ending
+from gridloom_worker.engines.engine import Emit, Ending, TokenCounts
 
 CRASH_EXIT_CODE = 70
 _DIRECTIVE = re.compile(r"\[\[(\w+)(?:=([\d.]+))?\]\]")
@@ -76,7 +76,7 @@ class Synthetic:
         is_cut = order.task.params.get("max_tokens") == plan.tokens
         return Ending(
             finish_reason="length" if is_cut else "stop",
-            usage=Usage(tokens_in=words_in(asked), tokens_out=plan.tokens * plan.repeat),
+            usage=TokenCounts(tokens_in=words_in(asked), tokens_out=plan.tokens * plan.repeat),
         )
 
     async def close(self) -> None:
