@@ -218,3 +218,21 @@ def test_a_timeline_tells_what_its_owner_may_know() -> None:
             "usage": {"tokens_in": 1, "tokens_out": 2},
         },
     ]
+
+
+def test_a_job_whose_retention_is_over_says_that_its_output_is_gone() -> None:
+    kept = fields_of(translate.from_job(a_job(state=State.SUCCEEDED, output="hello")))
+    purged = fields_of(translate.from_job(a_job(state=State.SUCCEEDED, data_removed=True)))
+
+    assert "data_removed" not in kept
+    assert purged["data_removed"] is True
+    assert "output" not in purged
+
+
+def test_a_submission_says_whether_files_will_follow() -> None:
+    said = [
+        translate.to_submission(a_body(**fields), CALLER, a_job_id(), None, None)
+        for fields in ({}, {"expect_blobs": 0}, {"expect_blobs": 3})
+    ]
+
+    assert [(one.files, one.may_get_files) for one in said] == [(0, True), (0, False), (3, False)]

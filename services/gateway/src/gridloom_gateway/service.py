@@ -17,11 +17,13 @@ from gridloom_gateway.accounts import Accounts
 from gridloom_gateway.address import Addresses
 from gridloom_gateway.app import build_app
 from gridloom_gateway.auth import AdminGate, Authenticator
+from gridloom_gateway.blobs import Files
 from gridloom_gateway.desk import Desk, Questions
 from gridloom_gateway.dialects.admin import routes as admin
 from gridloom_gateway.dialects.admin import usage as admin_usage
 from gridloom_gateway.dialects.native import routes as native
 from gridloom_gateway.dialects.native import usage as native_usage
+from gridloom_gateway.dialects.native.blobs import routes as native_blobs
 from gridloom_gateway.dialects.native.translate import HTTP
 from gridloom_gateway.dialects.native.webhooks import routes as hooks
 from gridloom_gateway.door import Door
@@ -170,7 +172,12 @@ def _dialects(parts: _Parts, api: native.Native, questions: Questions) -> tuple[
     pages = docs.Docs()
     usage = UsageDesk(parts.bus, parts.plans, parts.clock)
     dialects = (
-        native.dialect(api, hooks.Webhooks(Deliveries(questions), api.bodies), *native_usage.routes(usage)),
+        native.dialect(
+            api,
+            hooks.Webhooks(Deliveries(questions), api.bodies),
+            *native_usage.routes(usage),
+            *native_blobs.routes(native_blobs.Blobs(Files(parts.bus), api.bodies)),
+        ),
         admin.dialect(admin.Admin(office, api.bodies), *admin_usage.routes(admin_usage.UsageRoutes(usage, accounts))),
         docs.dialect(pages, native.render, HTTP),
     )

@@ -104,6 +104,8 @@ def to_submission(
         timeout_seconds=float(body.timeout_seconds or _DEFAULT_TIMEOUT_SECONDS),
         webhook=webhook,
         traceparent=traceparent,
+        files=body.expect_blobs or 0,
+        may_get_files=body.expect_blobs is None,
     )
 
 
@@ -156,6 +158,7 @@ def from_job(job: jobs.Job) -> wire.JobDocument:
         finish_reason=_if_set(job.finish_reason),
         error=_error(job),
         cancelled=True if job.state is State.CANCELED else UNSET,
+        data_removed=job.data_removed or UNSET,
         waiting_for=_if_set(job.reason) if job.state is State.HELD else UNSET,
         queue_position=_if_set(job.queue_position),
         estimated_start_seconds=_if_set(job.estimated_start_seconds),

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 MAX_PRIORITY = 1_000_000
 MAX_TIMEOUT_SECONDS = 7 * 86_400
+MAX_BLOBS = 16
 PER_PAGE = 25
 
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, description="UTC, milliseconds, `Z`.")]
@@ -15,6 +16,10 @@ JobId = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 Status = Literal["pending", "claimed", "running", "completed", "failed"]
 Tag = Annotated[str, Meta(max_length=64)]
 Priority = Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
+
+BlobCount = Annotated[
+    int, Meta(ge=0, le=MAX_BLOBS, description="How many files will follow: the job waits for them, up to 15 minutes.")
+]
 
 
 class SubmitJob(Struct, frozen=True, kw_only=True):
@@ -27,6 +32,7 @@ class SubmitJob(Struct, frozen=True, kw_only=True):
     webhook_url: Annotated[str, Meta(max_length=2048)] | None = None
     priority: Priority | None = None
     timeout_seconds: Annotated[int, Meta(ge=1, le=MAX_TIMEOUT_SECONDS)] | None = None
+    expect_blobs: BlobCount | None = None
 
 
 class ListQuery(Struct, frozen=True, kw_only=True):
@@ -53,7 +59,10 @@ class Submitted(Struct, frozen=True, kw_only=True):
 
 
 class JobDocument(Struct, frozen=True, kw_only=True):
-    """A job. `output` and its counts come once it is completed; `cancelled` tells a cancellation from a failure."""
+    """A job. `output` and its counts come once it is completed; `cancelled` tells a cancellation from a failure.
+
+    `data_removed` says that the retention is over and the output with it.
+    """
 
     job_id: JobId
     id: JobId
@@ -76,6 +85,7 @@ class JobDocument(Struct, frozen=True, kw_only=True):
     finish_reason: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
     cancelled: bool | UnsetType = UNSET
+    data_removed: bool | UnsetType = UNSET
     waiting_for: str | UnsetType = UNSET
     queue_position: int | UnsetType = UNSET
     estimated_start_seconds: float | UnsetType = UNSET
