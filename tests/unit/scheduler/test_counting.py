@@ -115,7 +115,7 @@ def test_the_evidence_is_the_scheduler_s_own() -> None:
     file = AttachedFile(ref="r", content_type="image/png")
     job = a_claimed_record(input_size=size, attachments=(file,), claimed_at=NOW)
 
-    assert evidence_of(job, "Hello!", NOW + timedelta(seconds=3)) == Evidence(size, 1, 4.0, 6)
+    assert evidence_of(job, 6, NOW + timedelta(seconds=3)) == Evidence(size, 1, 4.0, 6)
 
 
 def test_a_job_that_nobody_had_was_in_hand_for_no_time() -> None:

@@ -6,15 +6,25 @@ import pytest
 
 from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import Fault, FaultCode
+from gridloom_contract.jobs import MAX_INLINE_BYTES
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_contract.work import ResultReport, StartReport, Verdict
 from gridloom_scheduler.record import InputSize, JobRecord
-from gridloom_scheduler.rules.endings import Report, after_fault, after_loss, judge, undelivered
+from gridloom_scheduler.rules.endings import (
+    NOTHING_STORED,
+    Report,
+    StoredOutputs,
+    after_fault,
+    after_loss,
+    judge,
+    undelivered,
+)
 from gridloom_scheduler.rules.liveness import Loss, is_silent, loss_of
 from unit.scheduler.records import TOKEN, WORKER, a_claimed_record, a_moment, a_record, a_running_record, changed
 
 MAY_PASS = Fault(code=FaultCode.UPSTREAM, message="busy", retryable=True)
 STALE, RECORDED = Verdict.STALE, Verdict.RECORDED
+REF = "obj_1"
 
 
 def start(job: JobRecord, attempt: int = 1, token: str = TOKEN) -> StartReport:
@@ -28,9 +38,11 @@ def result(job: JobRecord, **changes: object) -> ResultReport:
     return ResultReport(**(usual | changes))
 
 
-def judged(job: JobRecord | None, *reports: Report, worker: str = WORKER) -> tuple[list[Verdict], JobRecord | None]:
+def judged(
+    job: JobRecord | None, *reports: Report, worker: str = WORKER, stored: StoredOutputs = NOTHING_STORED
+) -> tuple[list[Verdict], JobRecord | None]:
     """Return the verdicts and the job after them."""
-    judgement = judge(job, worker, reports, a_moment())
+    judgement = judge(job, worker, reports, a_moment(), stored)
     return list(judgement.verdicts), judgement.change.after if judgement.change else None
 
 
@@ -191,3 +203,58 @@ def test_a_job_that_its_worker_does_not_list_is_lost_in_one_of_two_ways(
 def test_a_worker_is_silent_after_a_whole_lease() -> None:
     assert not is_silent(last_heard=10.0, at=15.0, lease_seconds=5.0)
     assert is_silent(last_heard=10.0, at=15.1, lease_seconds=5.0)
+
+
+def test_an_output_elsewhere_counts_once_it_is_there() -> None:
+    job = a_running_record()
+
+    verdicts, after = judged(job, result(job, output=None, output_ref=REF), stored={(job.id, REF): 4_000})
+
+    assert verdicts == [RECORDED]
+    assert after is not None
+    assert (after.state, after.output, after.output_ref) == (State.SUCCEEDED, None, REF)
+    assert after.usage == Usage(tokens_in=0, tokens_out=1_000, estimated=True)
+
+
+@pytest.mark.parametrize("stored", [{}, {("another", REF): 5}, {("another", REF): None}])
+def test_an_output_that_is_not_there_or_not_the_jobs_is_a_bad_one(stored: StoredOutputs) -> None:
+    job = a_running_record()
+
+    verdicts, after = judged(job, result(job, output="short", output_ref=REF), stored=stored)
+
+    assert verdicts == [RECORDED]
+    assert after is not None
+    assert (after.state, after.output, after.output_ref, after.excluded) == (State.HELD, None, None, (WORKER,))
+
+
+def test_a_result_waits_while_nobody_can_tell_whether_its_output_is_there() -> None:
+    job = a_running_record()
+    unclear: StoredOutputs = {(job.id, REF): None}
+
+    assert judged(job, result(job, output=None, output_ref=REF), stored=unclear) == ([Verdict.LATER], None)
+    assert judged(job, result(job, fault=MAY_PASS, output_ref=REF), stored=unclear)[0] == [RECORDED]
+    assert judged(job, result(job, token="other", output_ref=REF), stored=unclear)[0] == [STALE]
+
+
+def test_an_output_that_should_have_been_uploaded_is_not_taken() -> None:
+    job = a_running_record()
+    longest = "x" * (MAX_INLINE_BYTES - 2)
+
+    _, taken = judged(job, result(job, output=longest))
+    _, refused = judged(job, result(job, output=longest + "x"))
+
+    assert taken is not None
+    assert refused is not None
+    assert (taken.state, taken.output) == (State.SUCCEEDED, longest)
+    assert (refused.state, refused.output) == (State.HELD, None)
+
+
+def test_a_start_counts_even_if_its_result_must_wait() -> None:
+    job = a_claimed_record()
+    unclear: StoredOutputs = {(job.id, REF): None}
+
+    verdicts, after = judged(job, start(job), result(job, output=None, output_ref=REF), stored=unclear)
+
+    assert verdicts == [RECORDED, Verdict.LATER]
+    assert after is not None
+    assert after.state is State.RUNNING

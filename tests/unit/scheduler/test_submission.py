@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from gridloom_contract.fault import FaultCode, FaultError
-from gridloom_contract.jobs import Submission, Task
+from gridloom_contract.base import encode
+from gridloom_contract.fault import Fault, FaultCode, FaultError
+from gridloom_contract.jobs import MAX_INLINE_BYTES, Submission, Task
 from gridloom_contract.vocabulary import Match
-from gridloom_scheduler.record import InputSize
+from gridloom_scheduler.record import AttachedFile, InputSize
 from gridloom_scheduler.rules.routes import model_in, rivals_of, route_of, routes_of, worker_in
 from gridloom_scheduler.rules.submission import draft_of, unknown_model
+from gridloom_scheduler.rules.views import job_view
 from gridloom_testing.builders import a_submission, an_offer
 from unit.scheduler.records import a_moment
 
-MOST_BYTES = 1_000_000
+WRAPPING = len(msgspec.json.encode(Task(prompt="")))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,7 @@ MOST_BYTES = 1_000_000
     ],
 )
 def test_a_job_waits_on_one_route_and_travels_on_one_lane(submission: Submission, route: str, lane: str) -> None:
-    draft = draft_of(submission, "llama", a_moment(), MOST_BYTES)
+    draft = draft_of(submission, "llama", a_moment())
 
     assert (draft.route, draft.lane, draft.seq) == (route, lane, 1)
     assert len(draft.events) == 1
@@ -40,13 +43,14 @@ def test_a_job_waits_on_one_route_and_travels_on_one_lane(submission: Submission
     ],
 )
 def test_a_job_knows_how_much_it_was_given(submission: Submission, size: InputSize) -> None:
-    assert draft_of(submission, "llama", a_moment(), MOST_BYTES).input_size == size
+    assert draft_of(submission, "llama", a_moment()).input_size == size
 
 
 @pytest.mark.parametrize(
     ("submission", "code", "field"),
     [
-        (a_submission(task=Task(prompt="x" * MOST_BYTES)), FaultCode.TOO_LARGE, "prompt"),
+        (a_submission(task=Task(prompt="x" * (MAX_INLINE_BYTES - WRAPPING + 1))), FaultCode.TOO_LARGE, "prompt"),
+        (a_submission(echo={"": "x" * MAX_INLINE_BYTES}), FaultCode.TOO_LARGE, None),
         (a_submission(job="JOB"), FaultCode.INVALID, "job"),
         (a_submission(priority=10**9), FaultCode.INVALID, "priority"),
         (a_submission(timeout_seconds=-1.0), FaultCode.INVALID, "timeout_seconds"),
@@ -55,9 +59,9 @@ def test_a_job_knows_how_much_it_was_given(submission: Submission, size: InputSi
         (a_submission(match=Match.UNKNOWN), FaultCode.INVALID, "match"),
     ],
 )
-def test_what_cannot_be_carried_out_names_its_field(submission: Submission, code: FaultCode, field: str) -> None:
+def test_what_cannot_be_carried_out_names_its_field(submission: Submission, code: FaultCode, field: str | None) -> None:
     with pytest.raises(FaultError) as refused:
-        draft_of(submission, "llama", a_moment(), MOST_BYTES)
+        draft_of(submission, "llama", a_moment())
 
     assert (refused.value.fault.code, refused.value.fault.field) == (code, field)
 
@@ -85,3 +89,28 @@ def test_a_route_can_be_read_back() -> None:
     assert model_in(route_of(Match.EXACT, "llama:8b", "llama", None)) == "llama:8b"
     assert worker_in(route_of(Match.EXACT, "llama:8b", "llama", "wx")) == "wx"
     assert worker_in("m:wx") is None
+
+
+def test_a_task_and_an_output_at_their_largest_fit_one_message_together() -> None:
+    submission = a_submission(
+        task=Task(prompt="x" * (MAX_INLINE_BYTES - WRAPPING)), echo={"": "x" * (MAX_INLINE_BYTES - 7)}
+    )
+    draft = draft_of(submission, "llama", a_moment())
+    ended = msgspec.structs.replace(
+        draft,
+        output="x" * (MAX_INLINE_BYTES - 2),
+        error=Fault(code=FaultCode.BAD_OUTPUT, message="\x01" * 2_000),
+        attachments=tuple(AttachedFile(ref="r" * 64, content_type="image/jpeg") for _ in range(64)),
+    )
+
+    assert len(draft.task) == len(draft.echo) == MAX_INLINE_BYTES
+    assert len(encode(job_view(ended))) < 900_000
+
+
+def test_a_task_that_is_kept_elsewhere_costs_what_it_would_cost_here() -> None:
+    text = "word " * 50_000
+    here = draft_of(a_submission(task=Task(prompt=text)), "llama", a_moment())
+    elsewhere = draft_of(a_submission(task=Task(), task_ref="obj_1", task_bytes=len(text)), "llama", a_moment())
+
+    assert (here.task_ref, elsewhere.task_ref) == (None, "obj_1")
+    assert here.cost == elsewhere.cost

@@ -28,7 +28,7 @@ ENDINGS: dict[str, Change] = {
 
 
 def test_an_acceptance_says_where_the_events_go() -> None:
-    draft = draft_of(a_submission(webhook=ORDER), "llama", a_moment(), 1_000_000)
+    draft = draft_of(a_submission(webhook=ORDER), "llama", a_moment())
 
     [accepted] = draft.events
     assert isinstance(accepted, JobAccepted)
@@ -36,7 +36,7 @@ def test_an_acceptance_says_where_the_events_go() -> None:
 
 
 def test_a_job_without_a_webhook_says_nothing_of_one() -> None:
-    draft = draft_of(a_submission(), "llama", a_moment(), 1_000_000)
+    draft = draft_of(a_submission(), "llama", a_moment())
     ended = transitions.canceled(draft, "user", a_moment())
 
     assert b"webhook" not in msgspec.json.encode((draft, ended.facts))

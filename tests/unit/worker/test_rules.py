@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridloom_contract.base import encode
 from gridloom_contract.fault import FaultCode
-from gridloom_contract.jobs import MAX_INLINE_BYTES
 from gridloom_contract.vocabulary import Usage
 from gridloom_contract.work import ModelSpeed, TokenChunk
 from gridloom_testing.builders import a_result, a_worker_id, a_worker_token, an_offer, an_order
@@ -115,28 +113,6 @@ def test_a_model_that_was_only_loaded_is_no_news() -> None:
     assert rules.same_offers([an_offer(loaded=True)], [an_offer(loaded=False)])
     assert not rules.same_offers([an_offer()], [an_offer(context_tokens=1)])
     assert not rules.same_offers([an_offer()], [])
-
-
-@pytest.mark.parametrize(
-    ("text", "is_large"),
-    [
-        (None, False),
-        ("", False),
-        ("x" * (MAX_INLINE_BYTES - 3), False),
-        ("x" * (MAX_INLINE_BYTES - 2), False),
-        ("x" * (MAX_INLINE_BYTES - 1), True),
-        ("\U0001f600" * (MAX_INLINE_BYTES // 4 - 1), False),
-        ("\U0001f600" * (MAX_INLINE_BYTES // 4), True),
-        ("\x01" * (MAX_INLINE_BYTES // 6 - 1), False),
-        ("\x01" * (MAX_INLINE_BYTES // 6 + 1), True),
-        ('"' * (MAX_INLINE_BYTES // 2), True),
-    ],
-    ids=itertools.count(),
-)
-def test_an_output_is_large_if_its_json_is(text: str | None, is_large: bool) -> None:
-    assert rules.is_large(text) is is_large
-    if text is not None:
-        assert is_large == (len(msgspec.json.encode(text)) > MAX_INLINE_BYTES)
 
 
 def test_pauses_grow_and_stay_bounded() -> None:

@@ -27,15 +27,12 @@ class Workers(Protocol):
 
 
 class Drafting:
-    """Checks submissions. `most_bytes` is what the bus carries in one message."""
+    """Checks submissions."""
 
-    def __init__(
-        self, catalogue: Catalogue, workers: Workers, chance: Chance, most_bytes: int, terms: FileTerms
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, workers: Workers, chance: Chance, terms: FileTerms) -> None:
         self._catalogue = catalogue
         self._workers = workers
         self._chance = chance
-        self._most_bytes = most_bytes
         self._terms = terms
 
     async def draft(self, submissions: Sequence[Submission]) -> list[Draft]:
@@ -64,7 +61,7 @@ class Drafting:
             return NoCapacity(f"there is no worker {item.node[:64]!r}", "node")
         try:
             moment = self._chance.moment()
-            job = draft_of(item, family, moment, self._most_bytes)
+            job = draft_of(item, family, moment)
             return self._awaiting_files(job, item, moment) if item.files or item.may_get_files else job
         except FaultError as refused:
             return refused

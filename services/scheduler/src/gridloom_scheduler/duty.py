@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from gridloom_contract import subjects
-from gridloom_contract.registry import HELLO, REPORT
+from gridloom_contract.registry import HELLO, REPORT, UPLOAD
 from gridloom_contract.work import ReportReceipt, WorkerHeartbeat, WorkReport
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus
 from gridloom_kit.wire import Subscription
+from gridloom_scheduler.outputs import Outputs
 from gridloom_scheduler.reception import Reception
 from gridloom_scheduler.reconciliation import Reconciliation
 from gridloom_scheduler.record import WorkerRecord
@@ -24,6 +25,19 @@ class Workers(Protocol):
         ...
 
 
+class Reporting:
+    """Takes reports: what they refer to is looked for first, then those of many workers share one write."""
+
+    def __init__(self, reports: GroupCommit[Sent, ReportReceipt], outputs: Outputs) -> None:
+        self._reports = reports
+        self.outputs = outputs
+
+    async def on_report(self, report: WorkReport, subject: str) -> ReportReceipt:
+        """Return the verdicts once they are journaled."""
+        stored = await self.outputs.look_for(report)
+        return await self._reports.submit(Sent(subjects.worker_in(subject), report, stored))
+
+
 class Duty:
     """Looks after the workers of a shard from `begin` to `end`."""
 
@@ -33,13 +47,13 @@ class Duty:
         workers: Workers,
         reception: Reception,
         reconciliation: Reconciliation,
-        reports: GroupCommit[Sent, ReportReceipt],
+        reporting: Reporting,
     ) -> None:
         self._bus = bus
         self._workers = workers
         self._reception = reception
         self._reconciliation = reconciliation
-        self._reports = reports
+        self._reporting = reporting
         self._subscriptions: dict[int, list[Subscription]] = {}
 
     async def begin(self, shard: int) -> None:
@@ -53,7 +67,8 @@ class Duty:
         await self._reconciliation.of([worker.id for worker in workers])
         self._subscriptions[shard] = [
             await self._bus.answer(HELLO, self._reception.on_hello, subject=subjects.shard_hellos(shard)),
-            await self._bus.answer(REPORT, self._on_report, subject=subjects.shard_reports(shard)),
+            await self._bus.answer(REPORT, self._reporting.on_report, subject=subjects.shard_reports(shard)),
+            await self._bus.answer(UPLOAD, self._reporting.outputs.on_ask, subject=subjects.shard_uploads(shard)),
             await self._bus.subscribe(subjects.shard_heartbeats(shard), WorkerHeartbeat, self._reception.on_heartbeat),
         ]
         for worker in workers:
@@ -65,6 +80,3 @@ class Duty:
         for subscription in self._subscriptions.pop(shard, []):
             await subscription.close()
         self._reception.fleet.forget_shard(shard)
-
-    async def _on_report(self, report: WorkReport, subject: str) -> ReportReceipt:
-        return await self._reports.submit(Sent(subjects.worker_in(subject), report))

@@ -90,6 +90,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     started_at: datetime | None = None
     ended_at: datetime | None = None
     output: str | None = None
+    output_ref: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     error: Fault | None = None

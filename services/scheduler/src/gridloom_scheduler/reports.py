@@ -15,7 +15,7 @@ from gridloom_scheduler.fleet import Fleet
 from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
-from gridloom_scheduler.rules.endings import Judgement, Report, judge
+from gridloom_scheduler.rules.endings import NOTHING_STORED, Judgement, Report, StoredOutputs, judge
 
 log = get_logger()
 
@@ -31,10 +31,11 @@ class Jobs(Protocol):
 
 
 class Sent(NamedTuple):
-    """A report with the worker it came from, as the server vouches for it."""
+    """A report with the worker it came from, as the server vouches for it, and what is stored of what it refers to."""
 
     worker: str
     report: WorkReport
+    stored: StoredOutputs = NOTHING_STORED
 
 
 class _Case(NamedTuple):
@@ -44,10 +45,17 @@ class _Case(NamedTuple):
 
 @dataclass
 class _Batch:
-    """The reports of one write, by worker and job, and the verdicts on them."""
+    """The reports of one write, by worker and job, what is stored of what they refer to, and the verdicts on them."""
 
     cases: dict[_Case, list[Report]] = field(default_factory=lambda: defaultdict(list))
+    stored: dict[_Case, StoredOutputs] = field(default_factory=dict)
     verdicts: dict[_Case, list[Verdict]] = field(default_factory=dict)
+
+    def add(self, case: _Case, report: Report, stored: StoredOutputs) -> None:
+        """Take one report in."""
+        self.cases[case].append(report)
+        if stored:
+            self.stored[case] = {**self.stored.get(case, NOTHING_STORED), **stored}
 
     def receipt_for(self, sent: Sent) -> ReportReceipt:
         """Return the answer to one report. Verdicts are taken in the order in which the reports were added."""
@@ -72,10 +80,10 @@ class Reports:
     async def record(self, sent: list[Sent]) -> list[ReportReceipt]:
         """Store what several workers report, in one write; the commit of a `GroupCommit`."""
         batch = _Batch()
-        for worker, report in sent:
+        for worker, report, stored in sent:
             reports: tuple[Report, ...] = (*report.started, *report.results)
             for one in reports:
-                batch.cases[_Case(worker, one.job)].append(one)
+                batch.add(_Case(worker, one.job), one, stored)
         open_cases = set(batch.cases)
         known = self._remembered(open_cases)
         for _ in range(_MOST_ROUNDS):
@@ -110,7 +118,8 @@ class Reports:
         reports = batch.cases[case]
         if any(isinstance(report, ResultReport) and report.refused for report in reports):
             self._rest(case.worker)
-        return judge(job, case.worker, reports, self._chance.moment())
+        stored = batch.stored.get(case, NOTHING_STORED)
+        return judge(job, case.worker, reports, self._chance.moment(), stored)
 
     def _rest(self, worker: str) -> None:
         """Give a worker that refuses orders nothing before its next heartbeat."""

@@ -30,7 +30,7 @@ from gridloom_scheduler.claims import Claims
 from gridloom_scheduler.consumers import Consumers
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.drafting import Drafting
-from gridloom_scheduler.duty import Duty
+from gridloom_scheduler.duty import Duty, Reporting
 from gridloom_scheduler.enclosing import Enclosing
 from gridloom_scheduler.ending_desk import EndingDesk
 from gridloom_scheduler.file_desk import FileDesk
@@ -40,6 +40,7 @@ from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
 from gridloom_scheduler.intake import Intake
 from gridloom_scheduler.ledger import Ledger
+from gridloom_scheduler.outputs import Outputs
 from gridloom_scheduler.pace import Pace
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.reception import Greeter, Reception
@@ -195,7 +196,8 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
     reporting = await stack.enter_async_context(GroupCommit(reports.record))
     reception = Reception(stores.workers, core.catalogue, core.consumers, core.greeter, core.doorbell)
     reconciliation = Reconciliation(core.fleet, stores.jobs, stores.workers, core.recall, core.doorbell)
-    duty = Duty(bus, stores.workers, reception, reconciliation, reporting)
+    outputs = Outputs(bus, stores.jobs, core.fleet)
+    duty = Duty(bus, stores.workers, reception, reconciliation, Reporting(reporting, outputs))
     return Watch(
         shards=Shards(bus, core.chance.ids.token(), core.make_streams, duty.begin, duty.end),
         assigner=Assigner(stores.queue, core.fleet, core.claims, core.claiming, core.doorbell),
@@ -208,7 +210,7 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
 
 async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Lines, tokens: Tokens) -> Desks:
     most_bytes = lines.bus.max_payload_bytes
-    drafting = Drafting(core.catalogue, stores.workers, core.chance, most_bytes, core.file_terms)
+    drafting = Drafting(core.catalogue, stores.workers, core.chance, core.file_terms)
     intake = Intake(drafting, core.pace, stores.jobs, core.claims, core.ledger)
     accepting = await stack.enter_async_context(GroupCommit(intake.accept))
     questions = Questions(stores.jobs, stores.queue, core.census, most_bytes)

@@ -8,6 +8,7 @@ import msgspec
 
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.work import ResultReport, StartReport, Verdict, WorkOrder
+from gridloom_domain.inline import is_large
 from gridloom_kit import crash
 from gridloom_kit.transfer import Content
 from gridloom_worker import rules
@@ -34,7 +35,7 @@ class Deliveries:
 
     async def pack(self, result: ResultReport) -> Parcel:
         """Make a result ready; a large output is on the disk then, and need not be in memory any more."""
-        if result.output is None or not rules.is_large(result.output):
+        if result.output is None or not is_large(result.output):
             return Parcel(result)
         bare = msgspec.structs.replace(result, output=None)
         content = await self._spool.put_large(bare, result.output)

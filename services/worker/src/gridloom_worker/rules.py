@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from gridloom_contract.fault import Fault, FaultCode
-from gridloom_contract.jobs import MAX_INLINE_BYTES
 from gridloom_contract.work import ModelSpeed, Offer, ResultReport, WorkOrder
 
 CHUNK_GAP_SECONDS = 0.005
@@ -23,8 +22,6 @@ SPOOL_PATIENCE_SECONDS = 0.05
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
-_MOST_ESCAPED = 6
-"""What JSON makes of one byte at most: `\\u0001`."""
 
 _TOKEN = re.compile(r"glw_(w[a-z2-7]{12})_[A-Za-z0-9_-]+")
 _SPEED_WEIGHT = 0.2
@@ -87,13 +84,6 @@ def spool_patience_seconds(result: ResultReport) -> float:
 def pieces(text: str) -> list[str]:
     """Return `text` cut into pieces that each fit a chunk."""
     return [text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS)]
-
-
-def is_large(output: str | None) -> bool:
-    """Say whether an output is uploaded instead of reported. JSON decides, not the number of characters."""
-    if output is None or len(output) * _MOST_ESCAPED + 2 <= MAX_INLINE_BYTES:
-        return False
-    return len(output) > MAX_INLINE_BYTES or len(msgspec.json.encode(output)) > MAX_INLINE_BYTES
 
 
 def pauses() -> Iterator[float]:

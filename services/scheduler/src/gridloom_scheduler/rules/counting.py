@@ -37,13 +37,13 @@ class Evidence:
     output_characters: int | None
 
 
-def evidence_of(job: JobRecord, output: str | None, at: datetime) -> Evidence:
-    """Return what is known of the attempt that ends now with this answer."""
+def evidence_of(job: JobRecord, output_characters: int | None, at: datetime) -> Evidence:
+    """Return what is known of the attempt that ends now with an answer of this length, or without one."""
     return Evidence(
         input_size=job.input_size,
         files=len(job.attachments),
         seconds=seconds_in_hand(job, at),
-        output_characters=None if output is None else len(output),
+        output_characters=output_characters,
     )
 
 

@@ -7,14 +7,15 @@ before it is stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.vocabulary import State, Usage
-from gridloom_contract.work import ResultReport, StartReport, Verdict
+from gridloom_contract.work import AskUpload, ResultReport, StartReport, Verdict
+from gridloom_domain.inline import is_large
 from gridloom_domain.job import Reason
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules import transitions
@@ -23,6 +24,9 @@ from gridloom_scheduler.rules.counting import credible, evidence_of, seconds_in_
 from gridloom_scheduler.rules.transitions import Answer, Setback
 
 Report = StartReport | ResultReport
+StoredOutputs = Mapping[tuple[str, str], int | None]
+"""By job and ref: the size of a large output that is there for sure, None where nobody could tell."""
+NOTHING_STORED: StoredOutputs = {}
 
 _MAY_PASS = frozenset(
     {FaultCode.UPSTREAM, FaultCode.BAD_OUTPUT, FaultCode.WORKER_LOST, FaultCode.INTERNAL, FaultCode.UNAVAILABLE}
@@ -42,27 +46,45 @@ class Judgement:
     change: Change | None = None
 
 
-def judge(job: JobRecord | None, worker: str, reports: Sequence[Report], moment: Moment) -> Judgement:
-    """Judge what `worker` reports on one job; a start and its result become one change with the facts of both."""
+def judge(
+    job: JobRecord | None,
+    worker: str,
+    reports: Sequence[Report],
+    moment: Moment,
+    stored: StoredOutputs = NOTHING_STORED,
+) -> Judgement:
+    """Judge what `worker` reports on one job; a start and its result become one change with the facts of both.
+
+    A result that refers to an output counts only if `stored` has that.
+    """
     verdicts: list[Verdict] = []
     change: Change | None = None
     for report in reports:
         current = change.after if change else job
-        verdict, step = _judge_one(current, worker, report, moment)
+        verdict, step = _judge_one(current, worker, report, moment, stored)
         verdicts.append(verdict)
         change = _both(change, step)
     return Judgement(tuple(verdicts), change)
 
 
-def _judge_one(job: JobRecord | None, worker: str, report: Report, moment: Moment) -> tuple[Verdict, Change | None]:
+def holds(job: JobRecord, worker: str, claim: Report | AskUpload) -> bool:
+    """Whether the worker that says this has the job in hand, in this attempt and under this lease."""
+    lease = job.lease
+    return lease is not None and (lease.worker, lease.token, job.attempt) == (worker, claim.token, claim.attempt)
+
+
+def _judge_one(
+    job: JobRecord | None, worker: str, report: Report, moment: Moment, stored: StoredOutputs
+) -> tuple[Verdict, Change | None]:
     if job is None:
         return Verdict.STALE, None
-    lease = job.lease
-    if lease is None or (lease.worker, lease.token, job.attempt) != (worker, report.token, report.attempt):
+    if not holds(job, worker, report):
         known = job.recorded_token is not None and job.recorded_token == report.token
         return (Verdict.RECORDED if known else Verdict.STALE), None
     if isinstance(report, ResultReport):
-        return Verdict.RECORDED, _by(report, _ending(job, report, moment))
+        if _is_doubtful(report, stored):
+            return Verdict.LATER, None
+        return Verdict.RECORDED, _by(report, _ending(job, report, moment, stored))
     return Verdict.RECORDED, transitions.started(job, moment) if job.state is State.CLAIMED else None
 
 
@@ -77,7 +99,13 @@ def _both(first: Change | None, second: Change | None) -> Change | None:
     return Change(before=first.before, values={**first.values, **second.values}, facts=(*first.facts, *second.facts))
 
 
-def _ending(job: JobRecord, result: ResultReport, moment: Moment) -> Change:
+def _is_doubtful(result: ResultReport, stored: StoredOutputs) -> bool:
+    """Whether the result counts only with an output of which nobody can tell now whether it is there."""
+    place = (result.job, result.output_ref or "")
+    return result.fault is None and not result.refused and place in stored and stored[place] is None
+
+
+def _ending(job: JobRecord, result: ResultReport, moment: Moment, stored: StoredOutputs) -> Change:
     if result.refused:
         setback = Setback(Reason.REFUSED, counts=False, avoids_worker=False)
         return transitions.requeued(job, setback, moment)
@@ -86,15 +114,31 @@ def _ending(job: JobRecord, result: ResultReport, moment: Moment) -> Change:
     if result.fault is not None:
         usage = credible(result.usage, evidence_of(job, None, moment.at))
         return after_fault(job, _bounded_fault(result.fault), moment, usage)
-    output = result.output or ""
+    characters = _length_of(result, stored)
+    if characters is None:
+        return after_fault(job, _bad_output(), moment)
     answer = Answer(
-        output=output,
+        output=None if result.output_ref is not None else result.output or "",
+        output_ref=result.output_ref,
         finish_reason=result.finish_reason[:_LONGEST_WORD] if result.finish_reason else None,
-        usage=credible(result.usage, evidence_of(job, output, moment.at)),
+        usage=credible(result.usage, evidence_of(job, characters, moment.at)),
         engine_seconds=_bounded_seconds(result.engine_seconds, seconds_in_hand(job, moment.at)),
         first_token_seconds=_bounded_seconds(result.first_token_seconds),
     )
     return transitions.succeeded(job, answer, moment)
+
+
+def _length_of(result: ResultReport, stored: StoredOutputs) -> int | None:
+    """Return the length of an answer, in bytes if it is elsewhere; None if it is not there or not as agreed."""
+    if result.output_ref is not None:
+        return stored.get((result.job, result.output_ref))
+    output = result.output or ""
+    return None if is_large(output) else len(output)
+
+
+def _bad_output() -> Fault:
+    message = "the worker's answer is not where it should be"
+    return Fault(code=FaultCode.BAD_OUTPUT, message=message, retryable=True)
 
 
 def _is_timeout(job: JobRecord, fault: Fault, moment: Moment) -> bool:

@@ -22,6 +22,7 @@ _NOTHING_LEFT: dict[str, Any] = {
     "task": "{}",
     "echo": None,
     "output": None,
+    "output_ref": None,
     "task_ref": None,
     "attachments": None,
     "data_removed": True,

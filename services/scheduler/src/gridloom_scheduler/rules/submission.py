@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gridloom_contract import events
-from gridloom_contract.jobs import Submission
+from gridloom_contract.jobs import MAX_INLINE_BYTES, Submission
 from gridloom_contract.vocabulary import Match, State
 from gridloom_domain.errors import Invalid, TooLarge, UnknownModel
 from gridloom_domain.ids import from_hex
@@ -16,15 +16,15 @@ from gridloom_scheduler.rules.changes import Moment
 from gridloom_scheduler.rules.fairness import Queue, cost_of
 from gridloom_scheduler.rules.routes import route_of
 
-_ENVELOPE_BYTES = 2048
-"""What an order or an answer adds to the task at most: ids, lease, times."""
+_BYTES_PER_TOKEN = 4
+"""Of a task that is kept elsewhere only the size is known; what counts for fairness is no more than a guess anyway."""
 _MOST_NAMED_MODELS = 20
 PRIORITY_LIMIT = 1_000_000
 _LONGEST_TIMEOUT_SECONDS = 30 * 86_400.0
 _MOST_ATTEMPTS = 100
 
 
-def draft_of(submission: Submission, family: str, moment: Moment, most_bytes: int) -> JobRecord:
+def draft_of(submission: Submission, family: str, moment: Moment) -> JobRecord:
     """Return the job as it would be accepted, not yet placed in fair time (`fair` is 0).
 
     `family` is that of the model. Raises `Invalid` or `TooLarge` if the submission cannot be carried out.
@@ -32,7 +32,7 @@ def draft_of(submission: Submission, family: str, moment: Moment, most_bytes: in
     task = msgspec.json.encode(submission.task).decode()
     echo = msgspec.json.encode(submission.echo).decode()
     task_bytes = len(task.encode())
-    _check_size(task_bytes + len(echo.encode()), most_bytes)
+    _check_sizes(task_bytes, len(echo.encode()))
     _check_ranges(submission)
     return JobRecord(
         id=submission.job,
@@ -51,7 +51,7 @@ def draft_of(submission: Submission, family: str, moment: Moment, most_bytes: in
         priority=submission.priority,
         lane=lane_of(submission.priority, sync=submission.sync, batch=submission.batch),
         fair=0.0,
-        cost=cost_of(submission.task),
+        cost=cost_of(submission.task) + submission.task_bytes / _BYTES_PER_TOKEN,
         seq=1,
         published=0,
         tag=submission.tag,
@@ -103,10 +103,12 @@ def _size_of(submission: Submission, task_bytes: int) -> InputSize:
     return InputSize(text_characters=text_characters(submission.task), task_bytes=task_bytes)
 
 
-def _check_size(size: int, most_bytes: int) -> None:
-    if size + _ENVELOPE_BYTES > most_bytes:
-        limit = most_bytes - _ENVELOPE_BYTES
-        raise TooLarge(f"the job's input is {size} bytes; at most {limit} can be handed to a worker", "prompt")
+def _check_sizes(task_bytes: int, echo_bytes: int) -> None:
+    """Task, echo and output, each at its largest, and all else of a job fit one message together."""
+    for size, name in ((task_bytes, "task"), (echo_bytes, "echo")):
+        if size > MAX_INLINE_BYTES:
+            message = f"the job's {name} has {size} bytes, {MAX_INLINE_BYTES} are taken in a message"
+            raise TooLarge(message, "prompt" if name == "task" else None)
 
 
 def _check_ranges(submission: Submission) -> None:

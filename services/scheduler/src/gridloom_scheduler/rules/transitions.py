@@ -19,7 +19,18 @@ from gridloom_scheduler.rules.allowances import WITHOUT_LIMITS, Allowance
 from gridloom_scheduler.rules.changes import Change, Facts, Moment
 
 _UNENDED: dict[str, Any] = dict.fromkeys(
-    ("output", "finish_reason", "usage", "error", "ended_at", "started_at", "claimed_at", "worker", "served_model")
+    (
+        "output",
+        "output_ref",
+        "finish_reason",
+        "usage",
+        "error",
+        "ended_at",
+        "started_at",
+        "claimed_at",
+        "worker",
+        "served_model",
+    )
 )
 
 _FAILED_FOR = {
@@ -46,7 +57,8 @@ class Placement:
 class Answer:
     """What a worker brought back from a successful attempt. Seconds are its own measurements, for display only."""
 
-    output: str
+    output: str | None
+    output_ref: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     engine_seconds: float | None = None
@@ -138,10 +150,14 @@ def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
         error=None,
         started_at=started_at,
         ended_at=moment.at,
-        output=answer.output,
+        **_where(answer),
         finish_reason=answer.finish_reason,
         usage=answer.usage,
     )
+
+
+def _where(answer: Answer) -> dict[str, Any]:
+    return {"output": answer.output} if answer.output_ref is None else {"output_ref": answer.output_ref}
 
 
 def failed(job: JobRecord, fault: Fault, moment: Moment, usage: Usage | None = None) -> Change:
