@@ -195,7 +195,7 @@ CHANNELS: tuple[Channel, ...] = (
 
 COLLECTIONS: dict[str, tuple[str, ...]] = {
     GATEWAY: ("accounts", "api_keys", "idempotency_keys"),
-    SCHEDULER: ("jobs", "workers", "models"),
+    SCHEDULER: ("jobs", "workers", "models", "retellings"),
     QUOTA: ("plans", "quota_accounts", "grants", "reservations", "rate_windows"),
     USAGE: ("ledger", "rollups", "batches", "watermarks"),
     WEBHOOK: ("subscriptions", "deliveries", "webhook_secrets", "endpoints"),

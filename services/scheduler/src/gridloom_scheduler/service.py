@@ -46,6 +46,7 @@ from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.reception import Greeter, Reception
 from gridloom_scheduler.reconciliation import Reconciliation
 from gridloom_scheduler.reports import Reports
+from gridloom_scheduler.retelling import RETELLING_SECONDS, Retold
 from gridloom_scheduler.retirement import HandBack, Retirement
 from gridloom_scheduler.settings import Settings
 from gridloom_scheduler.rules.files import FileTerms
@@ -55,6 +56,7 @@ from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
 from gridloom_scheduler.store.indexes import INDEXES
 from gridloom_scheduler.store.jobs import JobStore
 from gridloom_scheduler.store.queue import QueueStore
+from gridloom_scheduler.store.retelling import RetellingStore
 from gridloom_scheduler.streamwatch import StreamWatch
 from gridloom_scheduler.sweeps import Republisher, Sweeps
 from gridloom_scheduler.vigil import Vigil
@@ -98,12 +100,13 @@ def _as_user(settings: Settings, user: str, password: str) -> Settings:
 
 
 class Stores:
-    """The three collections, one class a kind of question."""
+    """The collections, one class a kind of question."""
 
     def __init__(self, database: Database) -> None:
         self.jobs = JobStore(database)
         self.queue = QueueStore(database)
         self.endings = EndingStore(database)
+        self.retellings = RetellingStore(database)
         self.workers = WorkerStore(database)
         self.models = ModelStore(database)
         self._database = database
@@ -255,6 +258,7 @@ def _ticks(core: Core, stores: Stores, watch: Watch, desks: Desks) -> tuple[Tick
     leads = watch.shards.leads
     sweeps = Sweeps(stores.jobs, core.ledger, core.recall, core.chance, leads)
     republisher = Republisher(stores.jobs, core.outbox.stream, core.chance, leads)
+    retold = Retold(stores.retellings, core.outbox.stream, core.chance.clock, watch.streams.born, leads)
     gauges = Gauges(stores.queue, stores.jobs, stores.workers, core.catalogue, core.chance.clock)
     return (
         tick("vigil", 0.5, watch.vigil.look),
@@ -266,6 +270,7 @@ def _ticks(core: Core, stores: Stores, watch: Watch, desks: Desks) -> tuple[Tick
         tick("streams", 1.0, watch.streams.look),
         tick("sweeps", 1.0, sweeps.sweep),
         tick("outbox", 1.0, republisher.republish),
+        tick("retelling", RETELLING_SECONDS, retold.go_on),
         tick("barred", 5.0, partial(desks.hand_back.sweep, leads)),
         tick("gauges", 10.0, partial(gauges.measure, leads)),
     )

@@ -46,6 +46,10 @@ class StreamWatch:
         self._born |= now
         await self._ask_those_from_before()
 
+    def born(self, stream: str) -> str | None:
+        """Return when a stream was made, as it was seen last; None before that."""
+        return self._born.get(stream)
+
     async def _birth_of(self, stream: str) -> str | None:
         try:
             return str((await self._bus.js_api(f"STREAM.INFO.{stream}"))["created"])

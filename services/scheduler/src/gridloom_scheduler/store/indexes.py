@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from gridloom_contract.registry import COLLECTIONS, SCHEDULER
 from gridloom_contract.vocabulary import State
 
-JOBS, WORKERS, MODELS = COLLECTIONS[SCHEDULER]
+JOBS, WORKERS, MODELS, RETELLINGS = COLLECTIONS[SCHEDULER]
 
 _QUEUED: dict[str, Any] = {"state": str(State.QUEUED)}
 _ORDER = [("priority", DESCENDING), ("fair", ASCENDING), ("_id", ASCENDING)]
