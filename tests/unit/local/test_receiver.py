@@ -26,7 +26,7 @@ def a_request(secret: str = SECRET, key: str = KEY, **changes: object) -> Receiv
         "x-vibe-signature": "sha256=" + hmac.new(key.encode(), BODY, "sha256").hexdigest(),
         "x-gridloom-delivery-attempt": "1",
     }
-    return replace(Received("POST", headers, BODY, NOW), **changes)  # type: ignore[arg-type]
+    return replace(Received("POST", headers, BODY, NOW), **changes)
 
 
 def words_of(received: Received) -> list[str]:

@@ -45,6 +45,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     highest seq known to be on the bus; `unpublished_since` is there while facts beyond it may be missing.
     `files` is how many are to be attached before it may go, and `files_until` how long it waits for more of them.
     `berth` is its place among the parallel jobs of an account that may have only so many.
+    `holds_keys` is there while API keys, sealed for its webhook, are in its facts.
     `expires_at` is `deadline_at` while the job lives. `recorded_token` is the lease whose result was taken last.
     """
 
@@ -95,6 +96,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     usage: Usage | None = None
     error: Fault | None = None
     has_webhook: bool = False
+    holds_keys: bool = False
     traceparent: str | None = None
     task_ref: str | None = None
     attachments: tuple[AttachedFile, ...] = ()

@@ -36,6 +36,7 @@ from gridloom_scheduler.ending_desk import EndingDesk
 from gridloom_scheduler.file_desk import FileDesk
 from gridloom_scheduler.fleet import Fleet, Terms
 from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
+from gridloom_scheduler.forgetting import FORGETTING_SECONDS, Forgetting
 from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
 from gridloom_scheduler.intake import Intake
@@ -55,6 +56,7 @@ from gridloom_scheduler.store.endings import EndingStore
 from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
 from gridloom_scheduler.store.indexes import INDEXES
 from gridloom_scheduler.store.jobs import JobStore
+from gridloom_scheduler.store.keys import KeyStore
 from gridloom_scheduler.store.queue import QueueStore
 from gridloom_scheduler.store.retelling import RetellingStore
 from gridloom_scheduler.streamwatch import StreamWatch
@@ -107,6 +109,7 @@ class Stores:
         self.queue = QueueStore(database)
         self.endings = EndingStore(database)
         self.retellings = RetellingStore(database)
+        self.keys = KeyStore(database)
         self.workers = WorkerStore(database)
         self.models = ModelStore(database)
         self._database = database
@@ -271,6 +274,7 @@ def _ticks(core: Core, stores: Stores, watch: Watch, desks: Desks) -> tuple[Tick
         tick("sweeps", 1.0, sweeps.sweep),
         tick("outbox", 1.0, republisher.republish),
         tick("retelling", RETELLING_SECONDS, retold.go_on),
+        tick("forgetting", FORGETTING_SECONDS, Forgetting(stores.keys, core.chance.clock, leads).forget),
         tick("barred", 5.0, partial(desks.hand_back.sweep, leads)),
         tick("gauges", 10.0, partial(gauges.measure, leads)),
     )

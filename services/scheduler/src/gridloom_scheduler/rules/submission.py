@@ -63,6 +63,7 @@ def draft_of(submission: Submission, family: str, moment: Moment) -> JobRecord:
         deadline_at=submission.deadline_at,
         expires_at=submission.deadline_at,
         has_webhook=submission.webhook is not None,
+        holds_keys=submission.webhook is not None,
         traceparent=submission.traceparent,
         task_ref=submission.task_ref,
         input_size=_size_of(submission, task_bytes),

@@ -240,6 +240,7 @@ def retried(job: JobRecord, fair: float, moment: Moment, sealed_key: str | None 
         fair=fair,
         deadline_at=deadline_at,
         expires_at=deadline_at,
+        holds_keys=job.has_webhook or None,
     )
 
 

@@ -29,6 +29,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("expires_at", 1)], name="deadlines", sparse=True),
         IndexModel([("held_until", 1)], name="holds", sparse=True),
         IndexModel([("unpublished_since", 1)], name="outbox", sparse=True),
+        IndexModel([("ended_at", 1)], name="holding_keys", partialFilterExpression={"holds_keys": True}),
         # What has not ended comes first, by id: for telling all facts again. The rest in order of time: for accounting.
         IndexModel([("ended_at", ASCENDING), ("_id", ASCENDING)], name="ended"),
         IndexModel([("account", 1), *_NEWEST_FIRST], name="newest"),
