@@ -17,9 +17,11 @@ from gridloom_contract.streams import STREAMS
 from gridloom_contract.usage import (
     EndingPage,
     GetUsage,
+    GetUsageLine,
     LedgerTotals,
     LedgerTotalsReport,
     ListEndings,
+    UsageLine,
     UsageReport,
     VerifyUsage,
 )
@@ -101,6 +103,11 @@ class Asker:
         """Return an account's totals."""
         report: UsageReport = await self._gateway.request(registry.GET_USAGE, GetUsage(account=account, **asked))
         return report
+
+    async def line(self, job: str, account: str = "acc1") -> UsageLine:
+        """Return a job's line in the ledger."""
+        line: UsageLine = await self._gateway.request(registry.GET_USAGE_LINE, GetUsageLine(account=account, job=job))
+        return line
 
     async def verify(self) -> VerifyReport:
         """Return what verification finds."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from gridloom_contract.fault import FaultCode, FaultError
+from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.usage import AccountTotal, UsageRow
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_kit.mongo import Database
@@ -217,3 +217,36 @@ async def test_two_replicas_count_together_as_one(
     report = await asker.until_counted(2_000)
     assert [row.jobs for row in report.rows] == [667, 667, 666]
     assert (await asker.verify()).differences == ()
+
+
+async def test_a_jobs_line_tells_all_its_endings_together(scheduler: ScriptedScheduler, asker: Asker) -> None:
+    failed = a_finish(tag="geography", state=State.FAILED, usage=None, engine_seconds=None)
+    again = another_finish(failed, usage=Usage(tokens_in=12, tokens_out=9, estimated=True), engine_seconds=0.36)
+    await scheduler.tell(failed, again)
+    await asker.until_counted(2)
+
+    line = await asker.line(failed.job)
+
+    assert (line.job, line.account, line.state, line.endings) == (failed.job, "acc1", State.SUCCEEDED, 2)
+    assert (line.tokens_in, line.tokens_out, line.estimated, line.engine_seconds) == (12, 9, True, 0.36)
+    assert (line.tag, line.worker, line.dialect, line.key) == ("geography", again.worker, "native", "key1")
+    assert (line.ended_at, line.started_at) == (again.at, again.started_at)
+
+
+@pytest.mark.parametrize("account", ["acc2", ""])
+async def test_a_line_is_told_to_its_own_account_only(scheduler: ScriptedScheduler, asker: Asker, account: str) -> None:
+    fact = a_finish()
+    await scheduler.tell(fact)
+    await asker.until_counted(1)
+
+    refusals = [await refused(asker, account, job) for job in (fact.job, "0" * 32)]
+
+    assert refusals[0] == refusals[1]
+    assert refusals[0].code is FaultCode.NOT_FOUND
+
+
+async def refused(asker: Asker, account: str, job: str) -> Fault:
+    """Return the fault with which a line is refused."""
+    with pytest.raises(FaultError) as caught:
+        await asker.line(job, account)
+    return caught.value.fault

@@ -11,9 +11,10 @@ import pytest
 
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.quota import Window
-from gridloom_contract.usage import UsageReport, UsageRow
+from gridloom_contract.usage import UsageLine, UsageReport, UsageRow
+from gridloom_contract.vocabulary import State
 from gridloom_gateway.headroom import Headroom, WindowHeadroom
-from gridloom_gateway.usage_statement import UsageQuery, as_asked, to_csv, to_question, to_statement
+from gridloom_gateway.usage_statement import UsageQuery, as_asked, from_line, to_csv, to_question, to_statement
 
 TODAY = date(2026, 3, 15)
 NOON = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -148,3 +149,38 @@ def test_no_tag_is_a_formula_in_a_spreadsheet(tag: str) -> None:
     [row] = csv.DictReader(io.StringIO(to_csv(to_statement(to_question(UsageQuery(), "acc1", TODAY), report, None))))
 
     assert row["tag"] == f"'{tag}"
+
+
+def test_a_jobs_line_speaks_as_job_documents_do() -> None:
+    line = UsageLine(
+        job="01a1f88425e87de780df1fa106fc21bf",
+        account="acc1",
+        key="k7f3m2q",
+        model="m",
+        dialect="native",
+        state=State.SUCCEEDED,
+        ended_at=NOON,
+        endings=1,
+        tokens_in=30,
+        tokens_out=12,
+        engine_seconds=1.25,
+    )
+
+    assert msgspec.to_builtins(from_line(line)) == {
+        "job_id": "01a1f884-25e8-7de7-80df-1fa106fc21bf",
+        "id": "01a1f884-25e8-7de7-80df-1fa106fc21bf",
+        "status": "completed",
+        "model": "m",
+        "dialect": "native",
+        "key": "k7f3m2q",
+        "input_tokens": 30,
+        "output_tokens": 12,
+        "total_tokens": 42,
+        "estimated": False,
+        "engine_seconds": 1.25,
+        "endings": 1,
+        "ended_at": "2026-03-15T12:00:00.000Z",
+        "tag": None,
+        "worker": None,
+        "served_model": None,
+    }

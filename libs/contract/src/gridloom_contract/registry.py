@@ -82,6 +82,7 @@ QUOTA_RELEASED = Channel(subjects.QUOTA_RELEASED, quota.QuotaReleased, (QUOTA,),
 PLAN_CHANGED = Channel(subjects.QUOTA_PLAN_CHANGED, quota.PlanChanged, (QUOTA,), (GATEWAY, SCHEDULER, BLOB))
 
 GET_USAGE = _asked(GATEWAY, USAGE, subjects.USAGE_GET, usage.GetUsage, usage.UsageReport)
+GET_USAGE_LINE = _asked(GATEWAY, USAGE, subjects.USAGE_LINE_GET, usage.GetUsageLine, usage.UsageLine)
 VERIFY_USAGE = _asked(GATEWAY, USAGE, subjects.USAGE_VERIFY, usage.VerifyUsage, quota.VerifyReport)
 LEDGER_TOTALS = _asked(QUOTA, USAGE, subjects.USAGE_LEDGER_TOTALS, usage.LedgerTotals, usage.LedgerTotalsReport)
 LIST_ENDINGS = _asked(USAGE, SCHEDULER, subjects.JOBS_ENDINGS, usage.ListEndings, usage.EndingPage)
@@ -166,6 +167,7 @@ CHANNELS: tuple[Channel, ...] = (
     QUOTA_RELEASED,
     PLAN_CHANGED,
     GET_USAGE,
+    GET_USAGE_LINE,
     VERIFY_USAGE,
     LEDGER_TOTALS,
     LIST_ENDINGS,

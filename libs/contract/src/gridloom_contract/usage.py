@@ -47,6 +47,41 @@ class UsageReport(Message, frozen=True, kw_only=True, omit_defaults=True, tag="u
     total: UsageRow
 
 
+class GetUsageLine(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.line.get.1"):
+    """Gateway to usage: the ledger's line of a job.
+
+    Fault `not_found` until the job has ended and was counted, and if this account does not own it.
+    """
+
+    account: str
+    job: str
+
+
+class UsageLine(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.line.1"):
+    """Answer to `GetUsageLine`: tokens and engine time of all `endings` of the job together, the rest as of the last.
+
+    `estimated` says that the tokens of at least one ending were not counted by an engine.
+    """
+
+    job: str
+    account: str
+    key: str
+    model: str
+    dialect: str
+    state: State
+    ended_at: Instant
+    endings: int
+    tokens_in: int
+    tokens_out: int
+    engine_seconds: float
+    estimated: bool = False
+    tag: str | None = None
+    worker: str | None = None
+    served_model: str | None = None
+    created_at: Instant | None = None
+    started_at: Instant | None = None
+
+
 class VerifyUsage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="usage.verify.1"):
     """Gateway to usage: recompute rollups from the ledger and the ledger from the jobs. Answered by `VerifyReport`."""
 

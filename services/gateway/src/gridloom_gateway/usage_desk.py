@@ -9,14 +9,23 @@ from aiohttp import hdrs, web
 
 from gridloom_contract.fault import FaultError
 from gridloom_contract.quota import VerifyReport
-from gridloom_contract.registry import GET_USAGE, VERIFY_USAGE
-from gridloom_contract.usage import GetUsage, UsageReport, VerifyUsage
+from gridloom_contract.registry import GET_USAGE, GET_USAGE_LINE, VERIFY_USAGE
+from gridloom_contract.usage import GetUsage, GetUsageLine, UsageReport, VerifyUsage
 from gridloom_gateway import replies
 from gridloom_gateway.headroom import Headroom, headroom_of
 from gridloom_gateway.plans import Plans
 from gridloom_gateway.reading import query
 from gridloom_gateway.route import CSV
-from gridloom_gateway.usage_statement import Statement, UsageQuery, as_asked, to_csv, to_question, to_statement
+from gridloom_gateway.usage_statement import (
+    JobUsage,
+    Statement,
+    UsageQuery,
+    as_asked,
+    from_line,
+    to_csv,
+    to_question,
+    to_statement,
+)
 from gridloom_kit.bus import Bus
 from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
@@ -51,6 +60,11 @@ class UsageDesk:
         question = to_question(wanted, account, self._clock.now().date())
         report, headroom = await asyncio.gather(self._report(question), self._headroom(account))
         return to_statement(question, report, headroom)
+
+    async def line(self, account: str, job: str) -> JobUsage:
+        """Return what a job took. Raises `NotFound` while it has not been counted, or if it is another account's."""
+        question = GetUsageLine(account=account, job=job)
+        return from_line(await self._bus.request(GET_USAGE_LINE, question, timeout_seconds=_ANSWER_SECONDS))
 
     async def verify(self) -> VerifyReport:
         """Have the ledger compared with the jobs and the totals with the ledger: minutes, on a large grid."""

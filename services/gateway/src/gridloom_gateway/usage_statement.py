@@ -11,7 +11,9 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gridloom_contract.fault import FaultError
-from gridloom_contract.usage import GetUsage, UsageReport, UsageRow
+from gridloom_contract.usage import GetUsage, UsageLine, UsageReport, UsageRow
+from gridloom_contract.vocabulary import State
+from gridloom_domain import ids
 from gridloom_gateway.headroom import Headroom, WindowHeadroom
 
 USUAL_DAYS: Final = 30
@@ -21,6 +23,10 @@ Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", extra_json_schema={"fo
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, description="UTC, milliseconds, `Z`.")]
 
 _SPELLED: Final = {"since": "from", "until": "to"}
+_ENDED: Final = {State.SUCCEEDED: "completed", State.FAILED: "failed", State.CANCELED: "cancelled"}
+_SAME_NAME: Final = (
+    *("model", "dialect", "key", "estimated", "engine_seconds", "endings", "tag", "worker", "served_model"),
+)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -90,6 +96,42 @@ class Statement(Struct, frozen=True, kw_only=True, rename={"since": "from", "unt
     usage: list[UsageGroup]
     total: Totals
     quota: Quota | None
+
+
+class JobUsage(Struct, frozen=True, kw_only=True):
+    """What a job took, all its endings together: its line in the ledger. With `estimated` some tokens were guessed."""
+
+    job_id: str
+    id: str
+    status: str
+    model: str
+    dialect: str
+    key: str
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    estimated: bool
+    engine_seconds: float
+    endings: int
+    ended_at: Moment
+    tag: str | None
+    worker: str | None
+    served_model: str | None
+
+
+def from_line(line: UsageLine) -> JobUsage:
+    """Return the line of a job."""
+    name = ids.as_uuid(line.job)
+    return JobUsage(
+        job_id=name,
+        id=name,
+        status=_ENDED[line.state],
+        input_tokens=line.tokens_in,
+        output_tokens=line.tokens_out,
+        total_tokens=line.tokens_in + line.tokens_out,
+        ended_at=_moment(line.ended_at),
+        **{field: getattr(line, field) for field in _SAME_NAME},
+    )
 
 
 def to_question(query: UsageQuery, account: str, today: date) -> GetUsage:

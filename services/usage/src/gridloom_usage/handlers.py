@@ -10,13 +10,22 @@ from gridloom_contract.base import encode
 from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.quota import VerifyReport
-from gridloom_contract.usage import AccountTotal, GetUsage, LedgerTotals, LedgerTotalsReport, UsageReport, VerifyUsage
-from gridloom_domain.errors import TooLarge
+from gridloom_contract.usage import (
+    AccountTotal,
+    GetUsage,
+    GetUsageLine,
+    LedgerTotals,
+    LedgerTotalsReport,
+    UsageLine,
+    UsageReport,
+    VerifyUsage,
+)
+from gridloom_domain.errors import NotFound, TooLarge
 from gridloom_kit.consume import Reject
 from gridloom_usage.lag import Lag
 from gridloom_usage.rules.batches import bare
-from gridloom_usage.rules.lines import unusable
-from gridloom_usage.rules.questions import Period, question_of, report_of
+from gridloom_usage.rules.lines import Line, unusable
+from gridloom_usage.rules.questions import Period, question_of, report_of, told_line
 from gridloom_usage.rules.rollups import Sums
 from gridloom_usage.verification import Verification
 
@@ -35,6 +44,10 @@ class Rollups(Protocol):
 
 class Ledger(Protocol):
     """The lines."""
+
+    async def of_job(self, job: str) -> Line | None:
+        """Return the line of a job, or None."""
+        ...
 
     async def totals_of(self, accounts: Collection[str], since: datetime) -> dict[str, AccountTotal]:
         """Return what accounts used since a moment."""
@@ -74,6 +87,13 @@ class UsageDesk:
         if len(found) > _MOST_ROWS or len(encode(report)) > self._most_bytes:
             raise TooLarge(f"{len(found)} rows do not fit one answer: ask for fewer days or groups", "group_by")
         return report
+
+    async def on_line(self, asked: GetUsageLine) -> UsageLine:
+        """Return the line of a job. Raises `NotFound` if there is none yet, or if it is another account's."""
+        line = await self._ledger.of_job(asked.job)
+        if line is None or line.account != asked.account:
+            raise NotFound("there is no such job, or it has not been counted yet")
+        return told_line(line)
 
     async def on_totals(self, asked: LedgerTotals) -> LedgerTotalsReport:
         """Return what the ledger says the accounts used, in the order asked; an unknown account used nothing."""

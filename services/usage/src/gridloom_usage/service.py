@@ -85,6 +85,7 @@ async def compose(stack: AsyncExitStack, settings: Settings, database: Database,
 def _answers(desk: UsageDesk) -> tuple[Answer, ...]:
     return (
         answer(registry.GET_USAGE, said_so(desk.on_get)),
+        answer(registry.GET_USAGE_LINE, said_so(desk.on_line)),
         answer(registry.LEDGER_TOTALS, said_so(desk.on_totals)),
         answer(registry.VERIFY_USAGE, said_so(desk.on_verify)),
     )

@@ -9,14 +9,16 @@ from typing import Any
 
 import msgspec
 
-from gridloom_contract.usage import GetUsage, UsageReport, UsageRow
+from gridloom_contract.usage import GetUsage, UsageLine, UsageReport, UsageRow
 from gridloom_domain.errors import Invalid
+from gridloom_usage.rules.lines import Line
 from gridloom_usage.rules.rollups import SUMMED, Sums
 
 GROUPS = ("day", "tag", "model", "key")
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MICROSECONDS = 1_000_000
+_SAME_NAME = tuple(name for name in UsageLine.__struct_fields__ if name in Line.__struct_fields__)
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -69,6 +71,12 @@ def report_of(question: Question, found: Iterable[tuple[Mapping[str, str | None]
     return UsageReport(
         account=question.account, rows=rows if question.groups else (_row({}, total),), total=_row({}, total)
     )
+
+
+def told_line(line: Line) -> UsageLine:
+    """Return a line of the ledger as its owner may see it."""
+    same: dict[str, Any] = {name: getattr(line, name) for name in _SAME_NAME}
+    return UsageLine(endings=len(line.entries), engine_seconds=line.engine_microseconds / _MICROSECONDS, **same)
 
 
 def _row(where: Mapping[str, str | None], sums: Sums) -> UsageRow:

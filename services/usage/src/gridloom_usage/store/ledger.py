@@ -73,6 +73,11 @@ class LedgerStore:
         """Return the lines of these jobs."""
         return [_line_of(document) async for document in self._lines.find({"_id": {"$in": list(jobs)}})]
 
+    async def of_job(self, job: str) -> Line | None:
+        """Return the line of a job, or None."""
+        document = await self._lines.find_one({"_id": job})
+        return _line_of(document) if document else None
+
     async def endings_of(self, jobs: Collection[str]) -> set[EndingKey]:
         """Return which endings of these jobs are in the ledger."""
         found = self._lines.find({"_id": {"$in": list(jobs)}}, {"entries.seq": 1})
