@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gridloom_blob.record import Blob, Holdings, Phase, id_of
 from gridloom_blob.rules import (
@@ -18,7 +16,6 @@ from gridloom_blob.rules import (
     check_size,
     fate,
     has_expired,
-    image_type,
     judged_image,
     judged_object,
     object_key,
@@ -33,38 +30,6 @@ from unit.blob.objects import NOON, TERMS, a_blob
 MINUTE = timedelta(minutes=1)
 LIVE = (State.HELD, State.QUEUED, State.CLAIMED, State.RUNNING)
 ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELED)
-
-
-@pytest.mark.parametrize(
-    ("beginning", "found"),
-    [
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "image/png"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "image/jpeg"),
-        (b"\xff\xd8\xff\xe1\x00\x10Exif", "image/jpeg"),
-        (b"GIF87a....", "image/gif"),
-        (b"GIF89a....", "image/gif"),
-        (b"RIFF\x24\x00\x00\x00WEBPVP8 ", "image/webp"),
-        (b"RIFF\n\n\n\nWEBPVP8L", "image/webp"),
-        (b"RIFF\x24\x00\x00\x00WEBPVP8X", "image/webp"),
-        (b"RIFF\x24\x00\x00\x00WAVEfmt ", None),
-        (b"GIF88a", None),
-        (b"\x89PNG\n\x1a\n", None),
-        (b" \x89PNG\r\n\x1a\n", None),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'>", None),
-        (b"<!doctype html><script>", None),
-        (b"%PDF-1.7", None),
-        (b"BM\x00\x00", None),
-        (b"\xff\xd8", None),
-        (b"", None),
-    ],
-)
-def test_a_type_is_what_the_first_bytes_say(beginning: bytes, found: str | None) -> None:
-    assert image_type(beginning) == found
-
-
-@given(st.binary(max_size=64))
-def test_any_bytes_have_a_type_or_none(beginning: bytes) -> None:
-    assert image_type(beginning) in {"image/png", "image/jpeg", "image/gif", "image/webp", None}
 
 
 def test_an_image_is_judged_by_its_size_first() -> None:
@@ -159,7 +124,15 @@ def test_what_a_job_refers_to_is_attached_in_any_state(purpose: Purpose, phase: 
     assert fate(blob, a_job(state=state, attachments=(blob.ref,))) == Attach()
 
 
-@pytest.mark.parametrize("purpose", [Purpose.IMAGE, Purpose.TASK, Purpose.OUTPUT])
+@pytest.mark.parametrize("state", ENDED + LIVE)
+def test_the_body_of_a_webhook_is_kept_as_long_as_the_data_of_its_job(state: State) -> None:
+    body = a_blob(purpose=Purpose.EVENT)
+
+    assert fate(body, a_job(state=state)) == Attach()
+    assert fate(body, a_job(state=state, data_removed=True)) == Doom("orphan")
+
+
+@pytest.mark.parametrize("purpose", [Purpose.IMAGE, Purpose.TASK, Purpose.OUTPUT, Purpose.EVENT])
 def test_without_a_job_an_object_is_an_orphan(purpose: Purpose) -> None:
     assert fate(a_blob(purpose=purpose), None) == Doom("orphan")
 

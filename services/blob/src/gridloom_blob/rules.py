@@ -10,27 +10,14 @@ from gridloom_blob.record import Blob, Holdings, Phase
 from gridloom_contract.blobs import Purpose
 from gridloom_contract.jobs import Job
 from gridloom_domain.errors import Conflict, Invalid, RateLimited, TooLarge, UnsupportedMedia
+from gridloom_domain.images import image_type
 from gridloom_domain.job import is_terminal
-
-SNIFFED_BYTES = 64
-"""How much of an object tells its type."""
 
 CONTENT_TYPES = {Purpose.TASK: "application/json", Purpose.OUTPUT: "text/plain; charset=utf-8"}
 """What our own objects are; an image is what its first bytes say."""
 
-_IMAGES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("image/png", re.compile(rb"\x89PNG\r\n\x1a\n")),  # W3C PNG §5.2
-    ("image/jpeg", re.compile(rb"\xff\xd8\xff")),  # ITU T.81 §B.1
-    ("image/gif", re.compile(rb"GIF8[79]a")),  # GIF89a §17
-    ("image/webp", re.compile(rb"RIFF....WEBPVP", re.DOTALL)),  # RFC 9649 §2.4
-)
 _KEY_PART = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _RETRY_SECONDS = 60.0
-
-
-def image_type(beginning: bytes) -> str | None:
-    """Return the media type of an image by its first bytes (the WHATWG's list); None if it is none we know."""
-    return next((name for name, magic in _IMAGES if magic.match(beginning)), None)
 
 
 def judged_image(size_bytes: int, beginning: bytes, most_bytes: int) -> str:

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from gridloom_blob.record import Blob, Phase
 from gridloom_blob.reserving import Minting
-from gridloom_blob.rules import SNIFFED_BYTES, judged_image, judged_object
+from gridloom_blob.rules import judged_image, judged_object
 from gridloom_contract.blobs import Purpose
 from gridloom_domain.errors import Conflict, GridError, Unavailable
+from gridloom_domain.images import SNIFFED_BYTES
 from gridloom_kit.crash import point
 
 _MOST_KEYS = 32

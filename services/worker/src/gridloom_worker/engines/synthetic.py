@@ -3,7 +3,7 @@
 A prompt may carry directives: `[[tokens=50]] [[rate=100]] [[first=0.5]]` (tokens, tokens a second, seconds to the first
 token), `[[repeat=1000]]` (each token so often, for answers of megabytes), `[[fail]]` (retryable), `[[reject]]` (the
 caller's mistake), `[[hang]]` (no word until canceled), `[[crash]]` (the worker's process dies), each after the tokens
-before it: `[[tokens=5]] [[fail]]` fails after five.
+before it: `[[tokens=5]] [[fail]]` fails after five. Of images it says first what it saw: type, size and checksum.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from binascii import a2b_base64
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 from zlib import crc32
@@ -27,6 +28,7 @@ from gridloom_worker.engines.engine import Emit, Ending, TokenCounts
 
 CRASH_EXIT_CODE = 70
 _DIRECTIVE = re.compile(r"\[\[(\w+)(?:=([\d.]+))?\]\]")
+_DATA_URL = re.compile(r"data:(?P<type>[\w/+.-]+);base64,(?P<data>[A-Za-z0-9+/=]*)\Z")
 _BREATH_TOKENS = 64
 _SLICE_CHARACTERS = 256 * 1024
 _WORDS = (
@@ -71,6 +73,8 @@ class Synthetic:
         plan = planned(self._plan, asked, order.task.params)
         if plan.first_token_seconds:
             await asyncio.sleep(plan.first_token_seconds)
+        for sight in sights(order.task):
+            emit(f"{sight} ")
         await _speak(plan, crc32(asked.encode(errors="replace")), emit)
         await _MODES[plan.mode]()
         is_cut = order.task.params.get("max_tokens") == plan.tokens
@@ -103,6 +107,18 @@ def planned(plan: SyntheticPlan, prompt: str, params: dict[str, Any]) -> Synthet
     if isinstance(limit, int) and limit >= 0:
         tokens = min(tokens, limit)
     return msgspec.structs.replace(plan, **{**changes, "tokens": tokens})
+
+
+def sights(task: Task) -> list[str]:
+    """Return what the engine sees in each image of the task: `image/png of 70 bytes, crc32 8e7f1bd2`."""
+    found = []
+    for part in _parts(task):
+        holder = part.get("image_url")
+        image = _DATA_URL.match(str(holder.get("url"))) if isinstance(holder, dict) else None
+        if image is not None:
+            content = a2b_base64(image["data"])
+            found.append(f"{image['type']} of {len(content)} bytes, crc32 {crc32(content):08x}")
+    return found
 
 
 def word(seed: int, index: int) -> str:
@@ -143,7 +159,19 @@ async def _speak(plan: SyntheticPlan, seed: int, emit: Emit) -> None:
 def _asked(task: Task) -> str:
     if task.messages is None:
         return task.prompt or ""
-    return "\n".join(str(message.get("content")) for message in task.messages)
+    return "\n".join(_text_of(message.get("content")) for message in task.messages)
+
+
+def _text_of(content: Any) -> str:
+    if not isinstance(content, list):
+        return str(content)
+    return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+
+
+def _parts(task: Task) -> Iterator[dict[str, Any]]:
+    for message in task.messages or ():
+        content = message.get("content")
+        yield from (part for part in content if isinstance(part, dict)) if isinstance(content, list) else ()
 
 
 async def _stop() -> None:
