@@ -11,6 +11,8 @@ LANES = ("high", "normal", "low")
 
 WORK_STREAMS = {lane: f"WORK_{lane.upper()}" for lane in LANES}
 EVENTS = "EVENTS"
+ATOMIC_SUBJECTS = ("event.",)
+"""Messages with these roots may be stored as atomic batches: their streams have `allow_atomic`."""
 TOKENS = "TOKENS"
 SHARD_BUCKET = "SHARDS"
 SHARD_LEASE_SECONDS = 2.0
@@ -56,6 +58,7 @@ STREAMS: tuple[Stream, ...] = (
             "storage": "file",
             "discard": "old",
             "max_age": 7 * _DAY_SECONDS * _NANOSECONDS,
+            "allow_atomic": True,
             "duplicate_window": 120 * _NANOSECONDS,
         },
     ),

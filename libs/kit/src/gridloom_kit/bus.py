@@ -17,7 +17,7 @@ from gridloom_contract.base import Message, encode
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.permissions import service_inbox
 from gridloom_contract.registry import Channel
-from gridloom_kit import jetstream, metrics, rpc
+from gridloom_kit import jetstream, metrics, publishing, rpc
 from gridloom_kit.client import HardClient, Patience, connect, connect_options
 from gridloom_kit.log import get_logger
 from gridloom_kit.settings import ServiceSettings
@@ -37,7 +37,7 @@ class Bus:
     def __init__(self, client: HardClient, tasks: Tasks) -> None:
         self.client = client
         self.tasks = tasks
-        self._publisher = jetstream.Publisher(self)
+        self._publisher = publishing.Publisher(self)
         self._reconnect_callbacks: list[Callable[[], Awaitable[None]]] = []
 
     @property
