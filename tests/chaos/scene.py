@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from gridloom_contract import subjects
-from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_contract.registry import GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_kit.mongo import open_database
 from gridloom_local.running import Running
 from gridloom_local.servers import LOOPBACK, free_port
@@ -112,6 +112,7 @@ async def open_scene(grid: Grid, schedulers: int = 1) -> AsyncIterator[Scene]:
     """Start schedulers and a gateway, and yield a client of a new account."""
     for _ in range(schedulers):
         grid.start(SCHEDULER)
+    grid.start(QUOTA)
     grid.start(GATEWAY)
     await grid.until_ready()
     async with grid.client() as client:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_contract.registry import GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_local.plan import LLAMACPP, MODELS
 from gridloom_testing.clients import JOBS, ApiClient
 from gridloom_testing.grid import Grid, open_grid
@@ -27,6 +27,7 @@ def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempP
     """A grid whose worker runs the model, two jobs at once."""
     with open_grid(infra, mongo_server, tmp_path_factory.mktemp("llm")) as grid:
         grid.start(SCHEDULER)
+        grid.start(QUOTA)
         grid.start(GATEWAY)
         grid.wait_until_ready()
         # One thread: several spin while they wait for each other, and the machine is shared with the grid.

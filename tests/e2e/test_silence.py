@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_contract.registry import GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_local.secrets import Secrets
 from gridloom_testing.builders import a_worker_token
 from gridloom_testing.clients import JOBS, ApiClient
@@ -25,6 +25,7 @@ DAY_MS = 86_400_000
 def grid(own_grid: Grid) -> Grid:
     """A grid that logs all it can, with a worker whose token is good and one whose token is not."""
     own_grid.start(SCHEDULER, **EVERYTHING)
+    own_grid.start(QUOTA, **EVERYTHING)
     own_grid.start(GATEWAY, **EVERYTHING)
     own_grid.wait_until_ready()
     own_grid.start(WORKER, own_grid.enrol(), **EVERYTHING)

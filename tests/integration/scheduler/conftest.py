@@ -19,6 +19,7 @@ from gridloom_testing.holding import Holder
 from gridloom_testing.plugin import OpenBus, UrlOf
 from gridloom_testing.servers import NatsServer
 from integration.scheduler.scripted import Gateway, ScriptedWorker
+from integration.scheduler.scripted_quota import ScriptedQuota
 
 SettingsFor = Callable[..., Settings]
 StartScheduler = Callable[..., Awaitable["Replica"]]
@@ -98,7 +99,15 @@ async def empty_streams(bus_for: OpenBus) -> None:
 
 
 @pytest.fixture
-async def gateway(bus_for: OpenBus) -> Gateway:
+async def quota(bus_for: OpenBus) -> ScriptedQuota:
+    """A quota service to which nobody has a limit unless the test says so."""
+    quota = ScriptedQuota(await bus_for("quota"))
+    await quota.open()
+    return quota
+
+
+@pytest.fixture
+async def gateway(bus_for: OpenBus, quota: ScriptedQuota) -> Gateway:
     """A gateway that is there before any scheduler."""
     return Gateway(await bus_for("gateway"))
 

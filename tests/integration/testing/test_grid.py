@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gridloom_contract.registry import GATEWAY, SCHEDULER, WORKER
+from gridloom_contract.registry import GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_kit.mongo import open_database
 from gridloom_local.running import ServerFailedError
 from gridloom_testing.checker import assert_all_ended_once
@@ -36,6 +36,7 @@ async def test_an_enrolled_worker_is_admitted_and_a_made_up_one_is_not(grid):
 
 async def test_killed_services_come_back(own_grid):
     scheduler = own_grid.start(SCHEDULER)
+    own_grid.start(QUOTA)
     own_grid.start(GATEWAY)
     await own_grid.until_ready()
     scheduler.kill()

@@ -8,47 +8,30 @@ the orders. Jobs that another replica claimed first are simply not there any mor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 from gridloom_kit.log import get_logger
 from gridloom_kit.mongo import DatabaseError
 from gridloom_scheduler.claiming import Claiming
 from gridloom_scheduler.claims import Claims
 from gridloom_scheduler.doorbell import Doorbell
-from gridloom_scheduler.fleet import Fleet, Seat
+from gridloom_scheduler.fleet import Fleet
+from gridloom_scheduler.ledger import is_claim
+from gridloom_scheduler.lookout import Found, Lookout
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
-from gridloom_scheduler.rules.enclosures import Easy
 from gridloom_scheduler.rules.turns import Turns
 
 log = get_logger()
 
-_SPARE = 8
-"""So many more jobs are looked at than can be placed: some may not suit the workers that are free."""
-_MOST_AT_ONCE = 256
 _AFTER_FAILURE_SECONDS = 0.2
-
-
-class Waiting(Protocol):
-    """The waiting jobs."""
-
-    async def next_in(
-        self, route: str, limit: int, accounts: Collection[str] | None, easy: Easy | None = None
-    ) -> list[JobRecord]:
-        """Return the jobs next in order on a route."""
-        ...
-
-    async def routes_waiting(self, routes: Collection[str]) -> set[str]:
-        """Return those of the routes on which some job waits."""
-        ...
 
 
 class Assigner:
     """Places waiting jobs whenever the doorbell rings."""
 
-    def __init__(self, queue: Waiting, fleet: Fleet, claims: Claims, claiming: Claiming, doorbell: Doorbell) -> None:
-        self._queue = queue
+    def __init__(self, lookout: Lookout, fleet: Fleet, claims: Claims, claiming: Claiming, doorbell: Doorbell) -> None:
+        self._lookout = lookout
         self._fleet = fleet
         self._claims = claims
         self._claiming = claiming
@@ -57,10 +40,8 @@ class Assigner:
         self._tasks = asyncio.TaskGroup()
 
     async def look_everywhere(self) -> None:
-        """Catch what a lost wake has left behind, with one query while nothing waits."""
-        routes = {route for seat in self._fleet if seat.credit > 0 for route in seat.routes}
-        if routes:
-            self._doorbell.look_at(await self._queue.routes_waiting(routes))
+        """Catch what a lost wake has left behind."""
+        self._doorbell.look_at(await self._lookout.everywhere())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Assign until told to stop."""
@@ -89,50 +70,34 @@ class Assigner:
             return False
         # Forgotten before looking: whoever adds a job after the look notes its route again.
         self._doorbell.waiting.difference_update(routes)
-        found = dict(zip(routes, await asyncio.gather(*(self._look(route) for route in routes)), strict=True))
-        claims = self._place({route: jobs for route, (jobs, _) in found.items() if jobs})
+        found = dict(zip(routes, await asyncio.gather(*map(self._lookout.look, routes)), strict=True))
+        claims, holds = self._decide({route: look.jobs for route, look in found.items() if look.jobs})
         placed = await self._claiming.claim(claims, self._tasks)
+        placed |= await self._claiming.hold(holds)
         return self._keep_looking(found, placed)
 
-    async def _look(self, route: str) -> tuple[list[JobRecord], bool]:
-        """Return jobs for the workers with credit on a route, and whether more may wait there."""
-        seats = self._fleet.seats_on(route)
-        limit = min(sum(seat.credit for seat in seats) + _SPARE, _MOST_AT_ONCE)
-        accounts = _only_patrons(seats)
-        jobs = await self._queue.next_in(route, limit, accounts)
-        is_full = len(jobs) == limit
-        if is_full and all(job.excluded or not self._claiming.may_go(job) for job in jobs):
-            # Those at the head wait for workers that have not failed them yet, or for URLs: look past them.
-            jobs += await self._queue.next_in(route, limit, accounts, self._claiming.easy)
-        return jobs, is_full
-
-    def _place(self, waiting: Mapping[str, Sequence[JobRecord]]) -> list[Change]:
-        board, claims = self._claims.board(), []
+    def _decide(self, waiting: Mapping[str, Sequence[JobRecord]]) -> tuple[list[Change], list[Change]]:
+        """Return the claims of jobs that get a worker now, and the holds of those whose account is over quota."""
+        board, claims, holds = self._claims.board(), list[Change](), list[Change]()
         for job in self._turns.order(waiting):
-            placement = board.place(job) if self._claiming.may_go(job) else None
-            claim = self._claims.claim(job, placement) if placement else None
-            if claim is not None:
+            change = self._claims.decide(job, board) if self._claiming.may_go(job) else None
+            if change is None:
+                continue
+            if is_claim(change):
                 self._turns.took(job.route, waiting)
-                claims.append(claim)
-        return claims
+                claims.append(change)
+            else:
+                holds.append(change)
+        return claims, holds
 
-    def _keep_looking(self, found: Mapping[str, tuple[list[JobRecord], bool]], placed: Mapping[str, bool]) -> bool:
+    def _keep_looking(self, found: Mapping[str, Found], placed: Mapping[str, bool]) -> bool:
         again, left = False, set()
-        for route, (jobs, is_full) in found.items():
-            if is_full or not all(placed.get(job.id) for job in jobs):
+        for route, look in found.items():
+            if look.is_full or not all(placed.get(job.id) for job in look.jobs):
                 left.add(route)
-            is_beaten = any(placed.get(job.id) is False for job in jobs)
-            again = again or is_beaten or (is_full and any(placed.get(job.id) for job in jobs))
+            is_beaten = any(placed.get(job.id) is False for job in look.jobs)
+            is_new = any(placed.get(job.id) for job in look.jobs) or bool(self._lookout.newly_stuck(look))
+            again = again or is_beaten or (look.is_full and is_new)
         self._doorbell.waiting |= left
         self._doorbell.announce(route for route in left if not self._fleet.has_credit(route))
         return again
-
-
-def _only_patrons(seats: Sequence[Seat]) -> frozenset[str] | None:
-    """Return the only accounts that these workers serve; None if one of them serves everybody."""
-    patrons: set[str] = set()
-    for seat in seats:
-        if seat.patrons is None:
-            return None
-        patrons |= seat.patrons
-    return frozenset(patrons)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gridloom_contract.jobs import Submission
 from gridloom_contract.vocabulary import Match
+from gridloom_domain.estimates import UsualOutput
 from gridloom_domain.models import VISION, family_of
 from gridloom_scheduler import metrics
 from gridloom_scheduler.record import ModelRecord, WorkerRecord
@@ -36,6 +37,7 @@ class Catalogue:
         self._store = models
         self._models: dict[str, ModelRecord] = {}
         self._families: dict[str, set[str]] = {}
+        self.usual_output = UsualOutput()
 
     async def load(self) -> None:
         """Read all of it."""

@@ -51,11 +51,19 @@ class Claiming:
         stored = await self._store([claim for claim in claims if not has_enclosures(claim.before)])
         return stored | {claim.before.id: True for claim in enclosing}
 
+    async def hold(self, holds: Sequence[Change]) -> dict[str, bool]:
+        """Store that jobs are held for their account's quota. Returns for each whether it is so."""
+        if not holds:
+            return {}
+        won = await self._ledger.commit(holds)
+        return {hold.before.id: is_won for hold, is_won in zip(holds, won, strict=True)}
+
     async def _store(self, claims: Sequence[Change]) -> dict[str, bool]:
         try:
             won = await self._ledger.commit(claims)
         except BaseException:
-            self._drop(claims)
+            for claim in claims:
+                self._claims.doubted(claim)
             raise
         for claim, is_won in zip(claims, won, strict=True):
             if is_won:

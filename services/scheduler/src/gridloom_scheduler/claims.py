@@ -1,4 +1,4 @@
-"""Claims: a job for a worker of ours, the slot taken in memory before the claim is stored."""
+"""Claims: a job for a worker of ours, its slot and its tokens taken in memory before the claim is stored."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from gridloom_contract import subjects
 from gridloom_contract.jobs import Task
 from gridloom_contract.vocabulary import State
 from gridloom_contract.work import WorkOrder
+from gridloom_domain.budgets import HeldUntil
 from gridloom_kit.jetstream import Outgoing
 from gridloom_scheduler.census import Census
 from gridloom_scheduler.chance import Chance
 from gridloom_scheduler.fleet import Fleet
 from gridloom_scheduler.outbox import order_message
+from gridloom_scheduler.quotas import Quotas, allowance_of
 from gridloom_scheduler.record import JobRecord, Lease
 from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.rules.allowances import Allowance
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.enclosures import has_enclosures
 from gridloom_scheduler.rules.placement import Board, can_serve
@@ -46,7 +49,7 @@ def order_of(change: Change) -> Outgoing:
 
 
 class Claims:
-    """Makes claims: the change that gives a job to a worker of ours, its slot taken in memory first."""
+    """Makes claims: the change that gives a job to a worker of ours, its slot and its tokens taken in memory first."""
 
     def __init__(self, fleet: Fleet, census: Census, chance: Chance, quotas: Quotas, waiting: Set[str]) -> None:
         self._fleet = fleet
@@ -56,30 +59,54 @@ class Claims:
         self._waiting = waiting
 
     def at_once(self, jobs: Sequence[JobRecord]) -> dict[str, Change]:
-        """Return claims, by job, for new jobs that need not wait: a worker is free and nobody stands before them."""
-        board, claims = self.board(), {}
+        """Return what becomes of new jobs at once, by job: claims of those that need not wait, since a worker is free
+        and nobody stands before them; holds of those known to be over quota.
+        """
+        board, changes = self.board(), {}
         for job in jobs:
-            if job.state is not State.QUEUED or has_enclosures(job):
-                continue
-            if self._waiting.isdisjoint(rivals_of(job.route, job.family)) and self._fleet.has_credit(job.route):
-                placement = board.place(job)
-                claim = self.claim(job, placement) if placement else None
-                if claim is not None:
-                    self.won(claim)
-                    claims[job.id] = claim
-        return claims
+            change = self._at_once(job, board) if job.state is State.QUEUED else None
+            if change is not None:
+                changes[job.id] = change
+        return changes
+
+    def _at_once(self, job: JobRecord, board: Board) -> Change | None:
+        held = self._quotas.over_quota_until(job)
+        if held is not None:
+            return transitions.over_quota(job, held.until, self._chance.moment())
+        if has_enclosures(job) or self._quotas.has_berths(job.account):
+            return None
+        if not self._waiting.isdisjoint(rivals_of(job.route, job.family)) or not self._fleet.has_credit(job.route):
+            return None
+        change = self.decide(job, board)
+        if change is not None and change.after.lease is not None:
+            self.won(change)
+        return change
 
     def board(self) -> Board:
         """Return the seats with credit, ready for one round of placements."""
         return Board(self._fleet.seats_on, self._others_serve)
 
-    def claim(self, job: JobRecord, placement: Placement) -> Change | None:
-        """Return the claim, with the slot reserved; None if the worker left meanwhile."""
+    def decide(self, job: JobRecord, board: Board) -> Change | None:
+        """Return what becomes of a waiting job: its claim, with the slot reserved and its tokens too; that it is held,
+        its account being over quota; or None if it stays where it is.
+        """
+        allowance = self._quotas.allow(job)
+        if isinstance(allowance, HeldUntil):
+            return transitions.over_quota(job, allowance.until, self._chance.moment())
+        if allowance is None:
+            return None
+        placement = board.place(job)
+        claim = self._claim(job, placement, allowance) if placement else None
+        if claim is None:
+            self._quotas.take_back(allowance)
+        return claim
+
+    def _claim(self, job: JobRecord, placement: Placement, allowance: Allowance) -> Change | None:
         seat = self._fleet.get(placement.worker)
         if seat is None or seat.session is None:
             return None
         lease = Lease(worker=seat.id, token=self._chance.ids.token(), session=seat.session)
-        change = transitions.assigned(job, placement, lease, self._chance.moment())
+        change = transitions.assigned(job, placement, lease, self._chance.moment(), allowance)
         self._fleet.reserve(change.after)
         return change
 
@@ -90,7 +117,12 @@ class Claims:
         return lease is not None and seat is not None and seat.session == lease.session
 
     def dropped(self, change: Change) -> None:
-        """Give the slot of a claim back that was not stored."""
+        """Give the slot of a claim back, and what it took of its plan: it was certainly not stored."""
+        self.doubted(change)
+        self._quotas.take_back(allowance_of(change))
+
+    def doubted(self, change: Change) -> None:
+        """Give the slot of a claim back of which nobody knows whether it was stored."""
         self._fleet.land(change.after)
 
     def won(self, change: Change) -> None:

@@ -68,7 +68,8 @@ class Intake:
         try:
             new = await self._jobs.insert([claimed[job.id].after if job.id in claimed else job for job in jobs])
         except BaseException:
-            self._drop(claimed, claimed)
+            for change in claimed.values():
+                self._claims.doubted(change)
             raise
         self._drop(claimed, claimed.keys() - new)
         won = [change for job, change in claimed.items() if job in new]

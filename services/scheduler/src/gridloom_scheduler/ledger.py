@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gridloom_contract.events import JobAssigned, JobFinished, JobRequeued
+from gridloom_contract.events import JobAssigned, JobFinished, JobHeld, JobRequeued
 from gridloom_contract.fault import FaultCode
 from gridloom_contract.vocabulary import State
 from gridloom_kit.log import get_logger
@@ -89,6 +89,11 @@ class Ledger:
             self._doorbell.nudge()
         return routes
 
+    def _learn(self, job: JobRecord) -> None:
+        """Learn from a whole answer how long those of its model usually are."""
+        if job.usage is not None and job.state is State.SUCCEEDED and job.finish_reason != "length":
+            self._catalogue.usual_output.saw(job.model, job.usage.tokens_out)
+
     def _count(self, change: Change) -> None:
         after = change.after
         model = self._catalogue.label(after.model)
@@ -101,7 +106,10 @@ class Ledger:
             elif isinstance(fact, JobRequeued):
                 metrics.job_attempts.labels(fact.reason).inc()
                 log.info("job.requeued", job=after.id, worker=fact.worker, attempt=fact.attempt, reason=fact.reason)
+            elif isinstance(fact, JobHeld):
+                metrics.jobs_held.labels(fact.reason).inc()
             elif isinstance(fact, JobFinished):
+                self._learn(after)
                 metrics.jobs_terminal.labels(model, str(fact.state), _blame(after)).inc()
                 log.info("job.finished", job=after.id, state=str(fact.state), reason=fact.reason, attempt=after.attempt)
 

@@ -22,6 +22,8 @@ outbox_pending = Gauge("gridloom_outbox_pending", "Jobs with facts not yet known
 workers = Gauge("gridloom_workers", "Workers by state", ["state"])
 shards_held = Gauge("gridloom_scheduler_shards", "Shards of the fleet this replica looks after")
 counts_replaced = Counter("gridloom_token_counts_replaced", "Workers' token counts that could not be true", ["type"])
+jobs_held = Counter("gridloom_jobs_held", "Times that jobs were held back", ["reason"])
+grants_not_answered = Counter("gridloom_quota_grants_not_answered", "Requests for budgets that nobody answered")
 orders_unsent = Counter("gridloom_orders_unsent", "Work orders that JetStream did not store")
 enclosing_failures = Counter("gridloom_enclosing_failures", "Questions for URLs that the blob service did not answer")
 

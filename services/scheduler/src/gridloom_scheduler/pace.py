@@ -47,6 +47,25 @@ class Pace:
         await self._recall({(job.account, queue)})
         return self._chance.fair.tag(job.account, queue, job.cost)
 
+    async def resume(self, jobs: Sequence[JobRecord]) -> dict[str, float]:
+        """Return the fair times, by job, of jobs of one account that come back into their queues in this order.
+
+        Each stands where it stood, but not before what waits by now: they were not there to be overtaken.
+        """
+        await asyncio.gather(*(self._recall_head(queue, self.monotonic()) for queue in {queue_of(job) for job in jobs}))
+        start: dict[Queue, float] = {}
+        fair: dict[str, float] = {}
+        for job in jobs:
+            queue = queue_of(job)
+            since = start.setdefault(queue, self._chance.fair.virtual(queue))
+            fair[job.id] = max(job.fair, since)
+            start[queue] = since + job.cost
+        return fair
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return self._chance.clock.monotonic()
+
     def moment(self) -> Moment:
         """Return now, with a new id for the change that happens now."""
         return self._chance.moment()

@@ -41,19 +41,22 @@ from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
 from gridloom_scheduler.intake import Intake
 from gridloom_scheduler.ledger import Ledger
+from gridloom_scheduler.lookout import Lookout
 from gridloom_scheduler.outputs import Outputs
 from gridloom_scheduler.pace import Pace
+from gridloom_scheduler.quotas import Quotas
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.reception import Greeter, Reception
 from gridloom_scheduler.reconciliation import Reconciliation
 from gridloom_scheduler.reports import Reports
 from gridloom_scheduler.retelling import RETELLING_SECONDS, Retold
 from gridloom_scheduler.retirement import HandBack, Retirement
-from gridloom_scheduler.settings import Settings
 from gridloom_scheduler.rules.files import FileTerms
+from gridloom_scheduler.settings import Settings
 from gridloom_scheduler.shards import Shards
 from gridloom_scheduler.store.endings import EndingStore
 from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
+from gridloom_scheduler.store.holds import HoldStore
 from gridloom_scheduler.store.indexes import INDEXES
 from gridloom_scheduler.store.jobs import JobStore
 from gridloom_scheduler.store.keys import KeyStore
@@ -61,6 +64,8 @@ from gridloom_scheduler.store.queue import QueueStore
 from gridloom_scheduler.store.retelling import RetellingStore
 from gridloom_scheduler.streamwatch import StreamWatch
 from gridloom_scheduler.sweeps import Republisher, Sweeps
+from gridloom_scheduler.thaw import Thawing
+from gridloom_scheduler.treasury import Treasury
 from gridloom_scheduler.vigil import Vigil
 
 NAME = registry.SCHEDULER
@@ -107,6 +112,7 @@ class Stores:
     def __init__(self, database: Database) -> None:
         self.jobs = JobStore(database)
         self.queue = QueueStore(database)
+        self.holds = HoldStore(database)
         self.endings = EndingStore(database)
         self.retellings = RetellingStore(database)
         self.keys = KeyStore(database)
@@ -127,14 +133,16 @@ class Core:
         terms = Terms(settings.heartbeat_seconds, settings.lease_seconds, settings.prefetch_below_seconds)
         self.make_streams = partial(ensure_streams, bus, STREAMS, settings.stream_replicas)
         self.chance = Chance()
+        self.file_terms = FileTerms(settings.files_hold_seconds, settings.submit_hold_seconds)
         self.catalogue = Catalogue(stores.models)
         self.census = Census(stores.workers, self.chance.clock)
         self.fleet = Fleet(self.chance.clock, terms)
-        self.file_terms = FileTerms(settings.files_hold_seconds, settings.submit_hold_seconds)
         self.doorbell = Doorbell(self.fleet)
         self.outbox = Outbox(bus, stores.jobs, self.fleet.order_went)
         self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
-        self.claims = Claims(self.fleet, self.census, self.chance, self.doorbell.waiting)
+        self.quotas = Quotas(stores.holds, self.catalogue.usual_output, self.chance.clock)
+        self.treasury = Treasury(bus, self.quotas, self.chance, self.doorbell.look_at)
+        self.claims = Claims(self.fleet, self.census, self.chance, self.quotas, self.doorbell.waiting)
         self.pace = Pace(stores.queue, self.chance, self.doorbell.may_wait_on)
         self.claiming = Claiming(self.claims, self.ledger, Enclosing(bus, self.chance.clock), self.doorbell, self.pace)
         self.recall = Recall(bus)
@@ -146,6 +154,7 @@ async def compose(stack: AsyncExitStack, settings: Settings, stores: Stores, lin
     """Put the parts together and open what must be open before the first message."""
     bus = lines.bus
     core = Core(settings, stores, bus)
+    stack.push_async_callback(core.treasury.close)
     await core.make_streams()
     await core.catalogue.load()
     await core.census.refresh()
@@ -159,11 +168,17 @@ async def compose(stack: AsyncExitStack, settings: Settings, stores: Stores, lin
         NAME,
         bus=bus,
         answers=_answers(desks),
-        hears=(hear(registry.WAKE, core.doorbell.hear),),
+        hears=(
+            hear(registry.WAKE, core.doorbell.hear),
+            hear(registry.QUOTA_RELEASED, watch.thawing.on_released),
+            hear(registry.PLAN_CHANGED, core.treasury.on_plan_changed),
+        ),
         ticks=_ticks(core, stores, watch, desks),
         tasks=(
             task("outbox", core.outbox.run),
             task("assigner", watch.assigner.run),
+            task("treasury", core.treasury.run),
+            task("thawing", watch.thawing.run),
             task("announcements", partial(core.doorbell.announce_to, bus, lambda: watch.shards.is_alone)),
             task("shards", watch.shards.run),
         ),
@@ -177,6 +192,7 @@ class Watch:
 
     shards: Shards
     assigner: Assigner
+    thawing: Thawing
     reception: Reception
     reconciliation: Reconciliation
     vigil: Vigil
@@ -191,10 +207,10 @@ class Desks:
     orders: Orders
     questions: Questions
     endings: EndingDesk
+    files: FileDesk
     models: ModelDesk
     workers: WorkerDesk
     hand_back: HandBack
-    files: FileDesk
 
 
 async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus) -> Watch:
@@ -204,9 +220,12 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
     reconciliation = Reconciliation(core.fleet, stores.jobs, stores.workers, core.recall, core.doorbell)
     outputs = Outputs(bus, stores.jobs, core.fleet)
     duty = Duty(bus, stores.workers, reception, reconciliation, Reporting(reporting, outputs))
+    lookout = Lookout(stores.queue, core.fleet, core.claiming, core.quotas)
+    shards = Shards(bus, core.chance.ids.token(), core.make_streams, duty.begin, duty.end)
     return Watch(
-        shards=Shards(bus, core.chance.ids.token(), core.make_streams, duty.begin, duty.end),
-        assigner=Assigner(stores.queue, core.fleet, core.claims, core.claiming, core.doorbell),
+        shards=shards,
+        assigner=Assigner(lookout, core.fleet, core.claims, core.claiming, core.doorbell),
+        thawing=Thawing(stores.holds, core.quotas, core.ledger, core.pace, shards.leads),
         reception=reception,
         reconciliation=reconciliation,
         vigil=Vigil(core.fleet, stores.workers, core.ledger, core.recall, core.chance),
@@ -228,10 +247,10 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
         orders=orders,
         questions=questions,
         endings=EndingDesk(stores.endings, core.chance.clock, most_bytes),
+        files=FileDesk(stores.jobs, orders, core.ledger, core.pace, most_bytes),
         models=ModelDesk(core.catalogue, core.census, stores.queue),
         workers=WorkerDesk(stores.workers, stores.jobs, tokens, retirement, core.doorbell),
         hand_back=hand_back,
-        files=FileDesk(stores.jobs, orders, core.ledger, core.pace, most_bytes),
     )
 
 
@@ -246,12 +265,12 @@ def _answers(desks: Desks) -> tuple[Answer, ...]:
         answer(registry.RETRY_JOB, desks.jobs.on_retry),
         answer(registry.REPRIORITISE_JOB, desks.jobs.on_reprioritise),
         answer(registry.LIST_ENDINGS, desks.endings.on_list),
-        answer(registry.LIST_MODELS, desks.models.on_list),
-        answer(registry.LIST_WORKERS, desks.workers.on_list),
-        answer(registry.ENROL_WORKER, desks.workers.on_enrol),
         answer(registry.HOLD_JOB, desks.files.on_hold),
         answer(registry.ATTACH_BLOB, desks.files.on_attach),
         answer(registry.PURGE_JOB_DATA, desks.files.on_purge),
+        answer(registry.LIST_MODELS, desks.models.on_list),
+        answer(registry.LIST_WORKERS, desks.workers.on_list),
+        answer(registry.ENROL_WORKER, desks.workers.on_enrol),
         answer(registry.REVOKE_WORKER, desks.workers.on_revoke),
         answer(registry.DRAIN_WORKER, desks.workers.on_drain),
     )
@@ -273,6 +292,8 @@ def _ticks(core: Core, stores: Stores, watch: Watch, desks: Desks) -> tuple[Tick
         tick("streams", 1.0, watch.streams.look),
         tick("sweeps", 1.0, sweeps.sweep),
         tick("outbox", 1.0, republisher.republish),
+        tick("grants", 1.0, core.treasury.give_back),
+        tick("thawing", 0.5, watch.thawing.look),
         tick("retelling", RETELLING_SECONDS, retold.go_on),
         tick("forgetting", FORGETTING_SECONDS, Forgetting(stores.keys, core.chance.clock, leads).forget),
         tick("barred", 5.0, partial(desks.hand_back.sweep, leads)),

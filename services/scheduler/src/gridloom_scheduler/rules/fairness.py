@@ -35,15 +35,16 @@ class Queue(NamedTuple):
 
 def cost_of(task: Task) -> float:
     """Return the estimated tokens of a job: its prompt at four characters each and what it may generate, at least 1."""
-    return max(1.0, text_characters(task) / _CHARACTERS_PER_TOKEN + _output_tokens(task))
+    return max(1.0, text_characters(task) / _CHARACTERS_PER_TOKEN + (output_bound(task) or _USUAL_OUTPUT_TOKENS))
 
 
-def _output_tokens(task: Task) -> float:
+def output_bound(task: Task) -> int | None:
+    """Return how many tokens the answer may have at most, as its owner said; None if nobody did."""
     for name in ("max_tokens", "max_completion_tokens"):
         wanted = task.params.get(name)
         if isinstance(wanted, int | float) and wanted > 0:
-            return float(min(wanted, _MOST_OUTPUT_TOKENS))
-    return _USUAL_OUTPUT_TOKENS
+            return int(min(wanted, _MOST_OUTPUT_TOKENS))
+    return None
 
 
 @dataclass
@@ -88,10 +89,14 @@ class FairTime:
 
     def tag(self, account: str, queue: Queue, cost: float) -> float:
         """Return the fair time of the account's next job in this queue."""
-        line = self._lines.get(queue)
-        start = max(line.virtual if line else 0.0, self._finish.get((account, queue), 0.0))
+        start = max(self.virtual(queue), self._finish.get((account, queue), 0.0))
         self._remember(account, queue, start + cost)
         return start
+
+    def virtual(self, queue: Queue) -> float:
+        """Return the virtual time of a queue: the smallest tag that waits, as far as is known here."""
+        line = self._lines.get(queue)
+        return line.virtual if line else 0.0
 
     def dispatched(self, queue: Queue, fair: float) -> None:
         """Note that a job left the queue for a worker."""

@@ -8,10 +8,14 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from gridloom_contract.registry import COLLECTIONS, SCHEDULER
 from gridloom_contract.vocabulary import State
+from gridloom_domain.job import Reason
 
 JOBS, WORKERS, MODELS, RETELLINGS = COLLECTIONS[SCHEDULER]
 
 _QUEUED: dict[str, Any] = {"state": str(State.QUEUED)}
+_HELD: dict[str, Any] = {"state": str(State.HELD)}
+_FOR_QUOTA: dict[str, Any] = {**_HELD, "reason": str(Reason.QUOTA)}
+_OF_ACCOUNT = [("state", 1), ("reason", 1), ("account", 1)]
 _ORDER = [("priority", DESCENDING), ("fair", ASCENDING), ("_id", ASCENDING)]
 _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 
@@ -27,7 +31,23 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("lease.worker", 1)], name="in_hand", sparse=True),
         IndexModel([("timeout_at", 1)], name="timeouts", sparse=True),
         IndexModel([("expires_at", 1)], name="deadlines", sparse=True),
-        IndexModel([("held_until", 1)], name="holds", sparse=True),
+        IndexModel(
+            [("state", 1), ("reason", 1), ("held_until", 1)], name="holds_by_reason", partialFilterExpression=_HELD
+        ),
+        # Accounts over quota, without reading their jobs: there may be very many of those.
+        IndexModel([*_OF_ACCOUNT, ("held_until", 1)], name="over_quota", partialFilterExpression=_FOR_QUOTA),
+        IndexModel(
+            [*_OF_ACCOUNT, ("priority", DESCENDING), ("_id", ASCENDING)],
+            name="next_over_quota",
+            partialFilterExpression=_FOR_QUOTA,
+        ),
+        # Two replicas that claim at the same time cannot give an account more than its parallel places.
+        IndexModel(
+            [("account", 1), ("berth", 1)],
+            name="berths",
+            unique=True,
+            partialFilterExpression={"berth": {"$exists": True}},
+        ),
         IndexModel([("unpublished_since", 1)], name="outbox", sparse=True),
         IndexModel([("ended_at", 1)], name="holding_keys", partialFilterExpression={"holds_keys": True}),
         # What has not ended comes first, by id: for telling all facts again. The rest in order of time: for accounting.

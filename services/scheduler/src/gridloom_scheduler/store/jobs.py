@@ -11,6 +11,7 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from gridloom_contract.vocabulary import State
+from gridloom_domain.job import Reason
 from gridloom_kit.mongo import FORGETTABLE, Database, Document
 from gridloom_kit.outbox import Mark
 from gridloom_scheduler.record import JobRecord, job_of, to_document
@@ -21,6 +22,7 @@ _DUPLICATE = 11000
 _NO_EVENTS = {"events": 0}
 _NO_INPUT = {"events": 0, "task": 0, "echo": 0, "output": 0}
 _EMPTY_TASK = {"task": "{}"}
+_TIMED_HOLDS = [str(Reason.BACKOFF), str(Reason.BLOB), str(Reason.GATE)]
 
 
 class JobStore:
@@ -44,7 +46,11 @@ class JobStore:
         """Store each change whose job is still as it was seen. Returns which are stored, by this call or a repeat."""
         if not changes:
             return []
-        result = await self._jobs.bulk_write([_compare_and_set(change) for change in changes], ordered=False)
+        try:
+            result = await self._jobs.bulk_write([_compare_and_set(change) for change in changes], ordered=False)
+        except BulkWriteError as error:
+            _duplicates(error)  # somebody else took the same berth; anything else is raised again
+            return await self._won(changes)
         if result.matched_count == len(changes):
             return [True] * len(changes)
         return await self._won(changes)
@@ -93,10 +99,10 @@ class JobStore:
         return await self._due("expires_at", now, limit)
 
     async def holds_over(self, now: datetime, limit: int) -> list[JobRecord]:
-        """Return held jobs whose waiting time is over."""
-        return await self._due("held_until", now, limit, state=str(State.HELD))
+        """Return held jobs whose waiting time is over. Those held for a quota are let go by account, not one by one."""
+        return await self._due("held_until", now, limit, state=str(State.HELD), reason={"$in": _TIMED_HOLDS})
 
-    async def _due(self, field: str, now: datetime, limit: int, **more: str) -> list[JobRecord]:
+    async def _due(self, field: str, now: datetime, limit: int, **more: Any) -> list[JobRecord]:
         found = self._jobs.find({field: {"$lte": now}, **more}, _NO_INPUT).sort(field, 1).limit(limit)
         return [job_of(document | _EMPTY_TASK) async for document in found]
 
@@ -121,7 +127,7 @@ def _duplicates(error: BulkWriteError) -> set[str]:
     failures = (error.details or {}).get("writeErrors", [])
     if any(failure["code"] != _DUPLICATE for failure in failures) or (error.details or {}).get("writeConcernErrors"):
         raise error
-    return {failure["op"]["_id"] for failure in failures}
+    return {failure["op"].get("_id", "") for failure in failures}
 
 
 def _compare_and_set(change: Change) -> UpdateOne:

@@ -23,6 +23,8 @@ _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 _FOR_ORDERS = {"events": 0, "echo": 0, "output": 0}
 _NO_OUTPUT = {"events": 0, "output": 0}
 _MOST_ROUTES = 1_000
+_MOST_ACCOUNTS = 100
+"""MongoDB merges the jobs of so many accounts in order without reading all of them."""
 
 
 class QueueStore:
@@ -42,6 +44,27 @@ class QueueStore:
             query[field] = {"$exists": False}
         found = self._jobs.find(query, _FOR_ORDERS).sort(_ORDER).limit(limit)
         return [job_of(document) async for document in found]
+
+    async def next_past(
+        self, route: str, limit: int, accounts: Collection[str] | None, stuck: Collection[str]
+    ) -> list[JobRecord]:
+        """Return the jobs next in order on a route, of these accounts only if given, and without those that are stuck.
+
+        Costs one look at each account that waits there, however many jobs it has.
+        """
+        query: Document = {"state": _QUEUED, "route": route}
+        if accounts is not None:
+            query["account"] = {"$in": sorted(accounts)}
+        stages: list[Document] = [
+            {"$match": query},
+            {"$sort": {"account": 1, "priority": -1, "fair": 1}},
+            {"$group": {"_id": "$account", "priority": {"$first": "$priority"}, "fair": {"$first": "$fair"}}},
+        ]
+        heads = [head async for head in self._jobs.aggregate(stages) if head["_id"] not in stuck]
+        # The next `limit` jobs belong to the accounts with the first `limit` heads.
+        heads.sort(key=lambda head: (-head["priority"], head["fair"]))
+        first = [head["_id"] for head in heads[: min(limit, _MOST_ACCOUNTS)]]
+        return await self.next_in(route, limit, first) if first else []
 
     async def routes_waiting(self, routes: Collection[str]) -> set[str]:
         """Return those of the routes on which some job waits."""
