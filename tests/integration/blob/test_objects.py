@@ -108,7 +108,7 @@ async def test_files_are_not_reserved_and_accounts_are_plain_words(scheduler: Sc
     assert await refused(asker.reserve(scheduler.a_job(account="../x"), Purpose.TASK, 1)) is FaultCode.INVALID
 
 
-async def test_over_the_limit_a_task_is_refused_and_an_output_never(
+async def test_over_the_limit_a_task_is_refused_and_what_is_done_never(
     scheduler: ScriptedScheduler, asker: Asker, quota: ScriptedQuota
 ) -> None:
     job = scheduler.a_job()
@@ -116,6 +116,7 @@ async def test_over_the_limit_a_task_is_refused_and_an_output_never(
     await asker.reserve(job, Purpose.TASK, 600)
     assert await refused(asker.reserve(job, Purpose.TASK, 600)) is FaultCode.RATE_LIMITED
     assert await asker.reserve(job, Purpose.OUTPUT, 60_000_000)
+    assert await asker.reserve(job, Purpose.EVENT, 60_000_000)
     assert await refused(asker.reserve(job, Purpose.TASK, 1)) is FaultCode.RATE_LIMITED
 
 

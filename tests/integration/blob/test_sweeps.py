@@ -138,6 +138,21 @@ async def test_an_output_of_a_lost_attempt_is_swept_once_the_job_has_another(
     assert len(await keys_of(job, own_s3)) == 1
 
 
+async def test_the_body_of_a_webhook_stays_as_long_as_the_data_of_its_job(
+    scheduler: ScriptedScheduler, asker: Asker, core: Core, own_s3: S3Server
+) -> None:
+    job = scheduler.a_job(state=State.SUCCEEDED)
+    body = await asker.reserve(job, Purpose.EVENT, 2)
+    await asker.put(body.upload_url, b"{}")
+    await asker.presign(body.ref)
+    await core.sweeper.sweep(now() + AFTER_ALL_UPLOADS)
+    [served] = (await asker.presign(body.ref, verify=True)).objects
+    assert (await asker.get(served.url))[1:] == (b"{}", "application/json")
+    scheduler.change(job, data_removed=True)
+    await core.sweeper.sweep(now() + timedelta(days=31))
+    assert await keys_of(job, own_s3) == set()
+
+
 async def test_a_reference_to_what_was_never_uploaded_is_given_up(
     scheduler: ScriptedScheduler, asker: Asker, core: Core
 ) -> None:

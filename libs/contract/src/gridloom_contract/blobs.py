@@ -11,6 +11,7 @@ class Purpose(GrowingEnum):
     IMAGE = "image"
     TASK = "task"
     OUTPUT = "output"
+    EVENT = "event"
     UNKNOWN = "unknown"
 
 
@@ -52,7 +53,8 @@ class BlobConfirmed(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 
 class ReserveObject(Message, frozen=True, kw_only=True, omit_defaults=True, tag="blob.object.reserve.1"):
-    """Gateway (a large task) or scheduler (a worker's large output) to blob: where to PUT `size_bytes`.
+    """Gateway (a large task, a webhook's large body) or scheduler (a worker's large output) to blob:
+    where to PUT `size_bytes`.
 
     `job` owns the object; it goes with the job's retention, or after an hour if the job never came.
     """

@@ -10,7 +10,7 @@ from typing import Protocol
 from gridloom_blob import metrics
 from gridloom_blob.record import Blob, EndedJob, Phase, id_of
 from gridloom_blob.reserving import Minting, Reservations, Wish
-from gridloom_blob.rules import check_size
+from gridloom_blob.rules import CONTENT_TYPES, check_size
 from gridloom_blob.sealing import Sealer
 from gridloom_contract.blobs import (
     BlobConfirmed,
@@ -200,8 +200,8 @@ class Objects:
         Raises `Invalid`, `TooLarge`, `RateLimited` (a task over the account's limits), or `Unavailable` if S3 is down.
         """
         bind(job=order.job)
-        if order.purpose not in (Purpose.TASK, Purpose.OUTPUT):
-            raise Invalid(f"nothing is reserved for {str(order.purpose)!r}: task and output are known", "purpose")
+        if order.purpose not in CONTENT_TYPES:
+            raise Invalid(f"nothing is reserved for {str(order.purpose)!r}: {', '.join(CONTENT_TYPES)} are", "purpose")
         check_size(order.size_bytes, self._max_object_bytes)
         await self._bucket.ensure_reachable()
         blob = await self._reservations.make(Wish(order.account, order.job, order.purpose, order.size_bytes))

@@ -17,6 +17,8 @@ from gridloom_kit.crash import point
 
 Chance = Callable[[int], bytes]
 _KEY_BYTES = 16
+_NEVER_REFUSED = (Purpose.OUTPUT, Purpose.EVENT)
+"""The work is done, and nobody could do anything about a refusal."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,12 @@ class Reservations:
     async def make(self, wish: Wish) -> Blob:
         """Return a new object in the record.
 
-        Raises `RateLimited` over the account's limits (an output is never refused), `Conflict` over its job's.
+        Raises `RateLimited` over the account's limits, `Conflict` over its job's.
         """
         blob = self._minting.blob(wish)
         await self._blobs.insert(blob)
         point("blob.reserved")
-        if wish.purpose is not Purpose.OUTPUT:
+        if wish.purpose not in _NEVER_REFUSED:
             await self._within_limits(blob)
         return blob
 

@@ -13,7 +13,11 @@ from gridloom_domain.errors import Conflict, Invalid, RateLimited, TooLarge, Uns
 from gridloom_domain.images import image_type
 from gridloom_domain.job import is_terminal
 
-CONTENT_TYPES = {Purpose.TASK: "application/json", Purpose.OUTPUT: "text/plain; charset=utf-8"}
+CONTENT_TYPES = {
+    Purpose.TASK: "application/json",
+    Purpose.OUTPUT: "text/plain; charset=utf-8",
+    Purpose.EVENT: "application/json",
+}
 """What our own objects are; an image is what its first bytes say."""
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -122,10 +126,11 @@ def fate(blob: Blob, job: Job | None) -> Attach | Wait | Doom:
     """Decide what becomes of an object whose time to be looked at has come. `job` is None if there is none.
 
     What was attached once goes with its job's data, not sooner: an output that a retry replaced stays until then, too.
+    Nobody refers to the body of a webhook but whoever delivers it.
     """
     if job is None or job.data_removed:
         return Doom("orphan")
-    if blob.phase is Phase.ATTACHED or refers_to(job, blob):
+    if blob.phase is Phase.ATTACHED or blob.purpose is Purpose.EVENT or refers_to(job, blob):
         return Attach()
     if blob.purpose is Purpose.OUTPUT and not is_terminal(job.state):
         return Wait()
