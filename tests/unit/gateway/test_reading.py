@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from datetime import date
+from typing import Annotated, Literal
 
+import msgspec
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.json import Decoder, encode
 
 from gridloom_domain.errors import Invalid
 from gridloom_gateway.dialects.native.wire import ChangePriority, SubmitJob
-from gridloom_gateway.reading import MAX_DEPTH, Malformed, decoded, is_too_deep
+from gridloom_gateway.reading import MAX_DEPTH, Malformed, decoded, is_too_deep, query
 
 SUBMIT = Decoder(SubmitJob)
 
@@ -121,3 +125,49 @@ def test_a_body_too_costly_to_judge_is_stopped_by_the_decoder() -> None:
 
     assert not is_too_deep(body)
     assert isinstance(error_of(body), Malformed)
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """A query with everything that a query may have."""
+
+    status: Literal["open", "null"] | None = None
+    state: Literal["open", "closed"] | None = None
+    tag: Annotated[str, msgspec.Meta(max_length=8)] | None = None
+    from_: date | None = None
+    page: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+def asked(text: str) -> Wanted:
+    return query(make_mocked_request("GET", f"/things?{text}"), Wanted)
+
+
+def test_a_query_becomes_what_it_says_and_unknown_names_are_ignored() -> None:
+    assert asked("state=open&tag=a+b&from=2026-03-04&page=7&unknown=1&unknown=2") == Wanted(
+        state="open", tag="a b", from_=date(2026, 3, 4), page=7
+    )
+    assert asked("") == Wanted()
+
+
+def test_a_text_never_stands_for_nothing() -> None:
+    assert asked("tag=null&status=null") == Wanted(tag="null", status="null")
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("state=null", "state"),
+        ("state=", "state"),
+        ("state=open&state=closed", "state"),
+        ("from=null", "from"),
+        ("from=yesterday", "from"),
+        ("from=2026-03-04&from=2026-03-04", "from"),
+        ("tag=123456789", "tag"),
+        ("page=0", "page"),
+        ("page=null", "page"),
+        ("page=1.5", "page"),
+    ],
+)
+def test_a_wrong_query_names_its_field(text: str, field: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        asked(text)
+    assert raised.value.fault.field == field

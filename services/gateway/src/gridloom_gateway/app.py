@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -28,6 +28,7 @@ log = get_logger()
 REQUEST_ID: Final = "X-Request-Id"
 REQUEST_ID_KEY: Final = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_ONE_WORD: Final = "[^{}/]+"
 _UNROUTED: Final = "unrouted"
 _METHODS: Final = frozenset(hdrs.METH_ALL)
 _RETRY_AFTER_SECONDS: Final = 2.0
@@ -55,10 +56,25 @@ def build_app(
 
 
 def _add_routes(app: web.Application, dialect: Dialect, entrance: Entrance) -> None:
+    paths = {route.path for route in dialect.routes}
     for route in dialect.routes:
         handler = entrance.to(dialect, route)
-        for path in (route.path, f"{route.path}/"):
+        pattern = pattern_of(route.path, paths)
+        for path in (pattern, f"{pattern}/"):
             app.router.add_route(route.method, path, handler, expect_handler=_expect)
+
+
+def pattern_of(path: str, paths: Collection[str]) -> str:
+    """Return how aiohttp shall match this path: a parameter at its end is no word that another path has there.
+
+    Without that `/jobs/{id}` would also stand for `/jobs/cancel_all`, with methods that are not served there.
+    """
+    folder, _, last = path.rpartition("/")
+    words = sorted(word for parent, _, word in (other.rpartition("/") for other in paths) if parent == folder)
+    fixed = "|".join(re.escape(word) for word in words if not word.startswith("{"))
+    if not last.startswith("{") or not fixed:
+        return path
+    return f"{folder}/{last[:-1]}:(?!(?:{fixed})/?$){_ONE_WORD}}}"
 
 
 @web.middleware

@@ -26,6 +26,16 @@ _EVERY_ACCOUNT_CALL: Final = (
 _KEYED: Final = (FaultCode.INVALID, FaultCode.CONFLICT, FaultCode.TOO_LARGE, FaultCode.REQUEST_TIMEOUT)
 """What an `Idempotency-Key` adds: the body is read, whatever the route does with it."""
 _PRINTABLE: Final = "^[ -~]*$"
+_EVENT: Final = {
+    "type": "object",
+    "description": "Each event of the stream.",
+    "properties": {
+        "event": {"type": "string"},
+        "id": {"type": "string", "description": "Where a reader is: send the last one as `Last-Event-ID`."},
+        "data": {"type": "string", "contentMediaType": JSON},
+        "retry": {"type": "integer", "description": "Milliseconds to wait before reconnecting."},
+    },
+}
 _MALFORMED_STATUS: Final = "400"
 _SECURITY: Final[dict[Audience, list[Document]]] = {
     Audience.ACCOUNT: [{"apiKey": []}],
@@ -67,7 +77,7 @@ def _types_of(dialects: Sequence[Dialect]) -> list[Any]:
 
 def _operation(dialect: Dialect, route: Route, refs: dict[int, Any], components: Document) -> Document:
     operation: Document = {
-        "operationId": f"{dialect.name}_{_word(route)}",
+        "operationId": _operation_id(dialect, route),
         "summary": route.summary,
         "tags": [dialect.name],
         "security": _SECURITY[dialect.audience],
@@ -76,7 +86,10 @@ def _operation(dialect: Dialect, route: Route, refs: dict[int, Any], components:
             *_query_parameters(route, refs, components),
             *_header_parameters(dialect, route),
         ],
-        "responses": {str(route.status): _success(route, refs), **_errors(dialect, route, refs)},
+        "responses": {
+            str(route.status): _success(route, refs) | _links(dialect, route),
+            **_errors(dialect, route, refs),
+        },
     }
     if route.request is not None:
         content = {JSON: {"schema": refs[id(route.request)]}}
@@ -84,8 +97,9 @@ def _operation(dialect: Dialect, route: Route, refs: dict[int, Any], components:
     return operation
 
 
-def _word(route: Route) -> str:
-    return re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_")
+def _operation_id(dialect: Dialect, route: Route) -> str:
+    word = re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_")
+    return f"{dialect.name}_{word}"
 
 
 def _path_parameters(route: Route) -> list[Document]:
@@ -126,8 +140,22 @@ def _without_null(shape: Document) -> Document:
 
 def _success(route: Route, refs: dict[int, Any]) -> Document:
     text = {"schema": {"type": "string"}}
-    first = text if route.media == EVENT_STREAM else {"schema": refs[id(route.response)]}
+    first = {"schema": _EVENT if route.media == EVENT_STREAM else refs[id(route.response)]}
     return {"description": route.summary, "content": {route.media: first, **dict.fromkeys(route.also_as, text)}}
+
+
+def _links(dialect: Dialect, route: Route) -> Document:
+    """Tell where the answer leads: which operations take what it names."""
+    found = {
+        _operation_id(dialect, other): {
+            "operationId": _operation_id(dialect, other),
+            "parameters": {name: f"$response.body#/{pointer}"},
+        }
+        for name, pointer in route.gives
+        for other in dialect.routes
+        if name in _PARAMETER.findall(other.path)
+    }
+    return {"links": found} if found else {}
 
 
 def _errors(dialect: Dialect, route: Route, refs: dict[int, Any]) -> Document:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
 import msgspec
+from msgspec import NODEFAULT, UNSET, UnsetType
+from msgspec.structs import asdict, fields
 from aiohttp import hdrs, web
 
 from gridloom_domain.errors import Invalid, RequestTimeout, TooLarge, UnsupportedMedia
 
 B = TypeVar("B")
+Q = TypeVar("Q", bound=msgspec.Struct)
 
 MAX_DEPTH: Final = 64
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
@@ -71,14 +76,35 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[B]) -> B:
         raise Malformed(f"the body is not valid JSON: {error}") from None
 
 
-def query(request: web.Request, wanted: type[B]) -> B:
-    """Return the query string as a Struct; names it does not know are ignored. Raises `Invalid`."""
+def query(request: web.Request, wanted: type[Q]) -> Q:
+    """Return the query string as a Struct; names it does not know are ignored.
+
+    A text is never taken for "not given", `null` neither. Raises `Invalid`, also for a name that is given twice.
+    """
+    texts = request.query
+    for each in fields(wanted):
+        if len(texts.getall(each.encode_name, ())) > 1:
+            raise Invalid(f"{each.encode_name} is given more than once", each.encode_name)
     try:
-        return msgspec.convert(dict(request.query), wanted, strict=False)
+        given = msgspec.convert(dict(texts), _given(wanted), strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
 
 
+    return wanted(**{name: value for name, value in asdict(given).items() if value is not UNSET})
+
+
+@cache
+def _given(wanted: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Return the same Struct without None, which no text stands for: what is not given is unset."""
+    rows: list[tuple[str, Any, Any]] = []
+    for each in fields(wanted):
+        kinds = tuple(kind for kind in get_args(each.type) if kind is not NoneType)
+        is_union = get_origin(each.type) in {Union, UnionType}
+        kind = Union[kinds] if is_union else each.type  # noqa: UP007 - made at run time
+        rows.append((each.name, kind, NODEFAULT) if each.required else (each.name, kind | UnsetType, UNSET))
+    names = {each.name: each.encode_name for each in fields(wanted)}
+    return msgspec.defstruct(wanted.__name__, rows, rename=names, kw_only=True)
 def invalid(error: msgspec.ValidationError) -> Invalid:
     """Return the error with the field that it concerns."""
     text = str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +22,13 @@ MOUNTS: Final = ("/admin/v1",)
 
 _BODY: Final = (FaultCode.INVALID, FaultCode.TOO_LARGE, FaultCode.UNSUPPORTED_MEDIA, FaultCode.REQUEST_TIMEOUT)
 _ONE: Final = (FaultCode.NOT_FOUND,)
+_CHANGE: Final = (FaultCode.NOT_FOUND, FaultCode.CONFLICT)
+_GIVES: Final[dict[type[Any], tuple[tuple[str, str], ...]]] = {
+    wire.Account: (("account", "id"),),
+    wire.IssuedKey: (("kid", "kid"),),
+    wire.EnrolledWorker: (("worker", "worker"),),
+}
+"""Which path parameter a new thing's answer holds, and where."""
 
 _open = Decoder(wire.OpenAccount)
 _issue = Decoder(wire.IssueKey)
@@ -132,8 +139,8 @@ def _worker_in(request: web.Request) -> str:
 
 
 def _create(path: str, handler: Handler, summary: str, request: type[Any], response: type[Any]) -> Route:
-    faults = _BODY + _ONE
-    return Route("POST", path, handler, summary, response=response, status=201, request=request, faults=faults)
+    route = Route("POST", path, handler, summary, response=response, status=201, request=request, faults=_BODY + _ONE)
+    return replace(route, gives=_GIVES.get(response, ()))
 
 
 def _page(path: str, handler: Handler, summary: str, response: type[Any]) -> Route:
@@ -180,6 +187,6 @@ def _worker_routes(admin: Admin) -> tuple[Route, ...]:
         _create("/workers", admin.enrol_worker, "Enrol a worker", wire.EnrolWorker, wire.EnrolledWorker),
         _page("/workers", admin.workers, "List workers, by name", wire.Workers),
         Route("DELETE", one, admin.revoke_worker, "Revoke a worker at once", response=wire.Worker, faults=_ONE),
-        Route("POST", f"{one}/drain", drain, "Give a worker nothing new", response=wire.Worker, faults=_ONE),
-        Route("POST", f"{one}/resume", resume, "Give a worker jobs again", response=wire.Worker, faults=_ONE),
+        Route("POST", f"{one}/drain", drain, "Give a worker nothing new", response=wire.Worker, faults=_CHANGE),
+        Route("POST", f"{one}/resume", resume, "Give a worker jobs again", response=wire.Worker, faults=_CHANGE),
     )

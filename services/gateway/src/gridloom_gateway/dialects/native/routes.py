@@ -10,11 +10,13 @@ from aiohttp import web
 from msgspec.json import Decoder
 
 from gridloom_contract.fault import FaultCode, FaultError
+from gridloom_contract.jobs import Job
 from gridloom_gateway import replies, sse
 from gridloom_gateway.desk import Desk
 from gridloom_gateway.dialects.native import stream, translate, wire
 from gridloom_gateway.dialects.native.webhooks import routes as hooks
 from gridloom_gateway.door import key_of
+from gridloom_gateway.filling import Rendered, filled, rendered
 from gridloom_gateway.people import READ, WRITE, Caller
 from gridloom_gateway.reading import BodyReader, Malformed, query
 from gridloom_gateway.route import EVENT_STREAM, Audience, Dialect, Route
@@ -58,25 +60,19 @@ class Native:
 
     async def get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /jobs/{id}."""
-        return replies.json(await self.document(caller.account, _job_in(request)))
+        return await self._answer(request, await self.desk.get(caller.account, _job_in(request)))
 
-    async def document(self, account: str, job: str) -> wire.JobDocument:
-        """Return what GET answers, and what a webhook carries. Raises `NotFound`."""
-        return translate.from_job(await self.desk.get(account, job))
-
-    async def render(self, account: str, job: str) -> bytes:
-        """Return the bytes that GET answers. Raises `NotFound`."""
-        return replies.encode(await self.document(account, job))
+    async def render(self, account: str, job: str) -> Rendered:
+        """Return the bytes that GET answers, and that a webhook carries. Raises `NotFound`."""
+        return rendered(await self.desk.get(account, job), translate.from_job)
 
     async def cancel(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """DELETE /jobs/{id}."""
-        job = await self.desk.cancel(caller.account, _job_in(request), waiting_only=True)
-        return replies.json(translate.from_job(job))
+        return await self._answer(request, await self.desk.cancel(caller.account, _job_in(request), waiting_only=True))
 
     async def stop(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """POST /jobs/{id}/cancel: S0 cancels pending jobs only; this one stops a running one too."""
-        job = await self.desk.cancel(caller.account, _job_in(request), waiting_only=False)
-        return replies.json(translate.from_job(job))
+        return await self._answer(request, await self.desk.cancel(caller.account, _job_in(request), waiting_only=False))
 
     async def cancel_all(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
         """DELETE /jobs/cancel_all."""
@@ -86,14 +82,13 @@ class Native:
         """POST /jobs/{id}/retry."""
         name = _job_in(request)
         job = await self.desk.retry(caller.account, name, self.webhooks.sealed(key_of(request), name))
-        return replies.json(translate.from_job(job))
+        return await self._answer(request, job)
 
     async def reprioritise(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """PATCH /jobs/{id}/priority."""
         name = _job_in(request)
         change = await self.bodies.decode(request, _priority)
-        job = await self.desk.reprioritise(caller.account, name, change.priority)
-        return replies.json(translate.from_job(job))
+        return await self._answer(request, await self.desk.reprioritise(caller.account, name, change.priority))
 
     async def follow(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /jobs/{id}/stream."""
@@ -106,6 +101,14 @@ class Native:
         """GET /jobs/{id}/timeline."""
         timeline = await self.desk.timeline(caller.account, _job_in(request))
         return replies.json(stream.from_timeline(timeline))
+
+    async def _answer(self, request: web.Request, job: Job) -> web.StreamResponse:
+        """Answer with a job; a large output is passed on as it comes. Raises `Unavailable` before anything is sent."""
+        document = rendered(job, translate.from_job)
+        if document.text_ref is None:
+            return replies.json_bytes(document.content)
+        async with self.desk.text(document.text_ref) as text:
+            return await replies.stream(request, filled(document.content, text), self.stall_seconds)
 
     async def models(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /models."""
@@ -154,6 +157,7 @@ def _collection(native: Native) -> tuple[Route, ...]:
             request=wire.SubmitJob,
             faults=_BODY,
             scope=WRITE,
+            gives=(("id", "job_id"),),
             rate_group="native.submit",
             is_made_under_id=True,
         ),

@@ -63,6 +63,7 @@ def routes(blobs: Blobs) -> tuple[Route, ...]:
             request=wire.CreateBlob,
             faults=_SLOT,
             scope=WRITE,
+            gives=(("blob", "blob_id"),),
         ),
         Route(
             "POST",

@@ -88,6 +88,7 @@ def _deliveries(webhooks: Webhooks) -> tuple[Route, ...]:
             query=wire.DeliveryQuery,
             faults=(FaultCode.INVALID,),
             scope=READ,
+            gives=(("delivery", "deliveries/0/id"),),
         ),
         Route(
             "GET",
