@@ -46,9 +46,21 @@ class Plan(Message, frozen=True, kw_only=True, omit_defaults=True, tag="quota.pl
 class PutPlan(Message, frozen=True, kw_only=True, omit_defaults=True, tag="quota.plan.put.1"):
     """Gateway to quota:
     make or change a plan. Answered by the `Plan`; held jobs of its accounts start within two seconds.
+
+    With `is_new` there must not be one of that name: fault `conflict`.
     """
 
     plan: Plan
+    is_new: bool = False
+
+
+class DeletePlan(Message, frozen=True, kw_only=True, omit_defaults=True, tag="quota.plan.delete.1"):
+    """Gateway to quota: forget a plan. Answered by the `Plan` as it was.
+
+    Faults: `not_found`, `conflict` while an account is on it; `default` always stays.
+    """
+
+    plan: str
 
 
 class ListPlans(Message, frozen=True, kw_only=True, omit_defaults=True, tag="quota.plans.list.1"):

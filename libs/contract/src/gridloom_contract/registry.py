@@ -71,6 +71,7 @@ KEY_REVOKED = Channel(subjects.KEY_REVOKED, fleet.KeyRevoked, (GATEWAY,), (GATEW
 WAKE = Channel(subjects.SCHEDULER_WAKE, fleet.Wake, (SCHEDULER,), (SCHEDULER,))
 
 PUT_PLAN = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLAN_PUT, quota.PutPlan, quota.Plan)
+DELETE_PLAN = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLAN_DELETE, quota.DeletePlan, quota.Plan)
 LIST_PLANS = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLANS_LIST, quota.ListPlans, quota.PlanList)
 ASSIGN_PLAN = _asked(GATEWAY, QUOTA, subjects.QUOTA_PLAN_ASSIGN, quota.AssignPlan, quota.AccountQuota)
 GET_QUOTA = Channel(subjects.QUOTA_GET, quota.GetQuota, (GATEWAY, BLOB), (QUOTA,), quota.AccountQuota)
@@ -157,6 +158,7 @@ CHANNELS: tuple[Channel, ...] = (
     KEY_REVOKED,
     WAKE,
     PUT_PLAN,
+    DELETE_PLAN,
     LIST_PLANS,
     ASSIGN_PLAN,
     GET_QUOTA,

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from gridloom_contract import quota, subjects
 from gridloom_contract.base import Message
 from gridloom_contract.fault import FaultError
-from gridloom_domain.errors import NotFound
+from gridloom_domain.errors import Conflict, NotFound
 from gridloom_kit import crash
 from gridloom_kit.clock import Clock
 from gridloom_kit.consume import Retry
 from gridloom_quota import metrics
-from gridloom_quota.record import Account
+from gridloom_quota.record import DEFAULT_PLAN, Account
 from gridloom_quota.rules import plans, views
 from gridloom_quota.rules.facts import Fact
 from gridloom_quota.rules.grants import Request
@@ -44,6 +44,10 @@ class Accounts(Protocol):
         """Return whose account each of these grants is open in."""
         ...
 
+    async def is_in_use(self, plan: str) -> bool:
+        """Say whether some account is on the plan."""
+        ...
+
     async def wake(self, plan: str, now: datetime) -> None:
         """Have the accounts of a plan looked at of which something was refused."""
         ...
@@ -52,8 +56,12 @@ class Accounts(Protocol):
 class Plans(Protocol):
     """The plans."""
 
-    async def put(self, plan: quota.Plan, now: datetime) -> None:
-        """Make or change a plan."""
+    async def put(self, plan: quota.Plan, now: datetime, *, is_new: bool = False) -> bool:
+        """Make or change a plan. Returns False if it was to be new and is not."""
+        ...
+
+    async def delete(self, plan: str) -> None:
+        """Forget a plan."""
         ...
 
     async def all(self) -> list[quota.Plan]:
@@ -86,12 +94,26 @@ class PlanDesk:
     async def on_put(self, message: quota.PutPlan) -> quota.Plan:
         """Store a plan, and have everybody concerned look again."""
         plans.check(message.plan)
-        await self._plans.put(message.plan, self._clock.now())
+        if not await self._plans.put(message.plan, self._clock.now(), is_new=message.is_new):
+            raise Conflict(f"there is a plan {message.plan.name!r} already", "name")
         crash.point("quota.plan_stored")
         await self._accounts.wake(message.plan.name, self._clock.now())
         crash.point("quota.plan_woken")
         await self._voice.publish(subjects.QUOTA_PLAN_CHANGED, quota.PlanChanged())
         return message.plan
+
+    async def on_delete(self, message: quota.DeletePlan) -> quota.Plan:
+        """Forget a plan that nobody is on."""
+        plan = (await self._plans.of({message.plan})).get(message.plan)
+        if plan is None:
+            raise NotFound(f"there is no plan {message.plan[:64]!r}", "plan")
+        if message.plan == DEFAULT_PLAN or await self._accounts.is_in_use(message.plan):
+            raise Conflict(f"there are accounts on the plan {message.plan!r}", "plan")
+        await self._plans.delete(message.plan)
+        if await self._accounts.is_in_use(message.plan):  # somebody was put on it at the same moment
+            await self._plans.put(plan, self._clock.now())
+            raise Conflict(f"there are accounts on the plan {message.plan!r}", "plan")
+        return plan
 
     async def on_list(self, _message: quota.ListPlans) -> quota.PlanList:
         """Return all plans."""

@@ -111,6 +111,7 @@ def terms_of(settings: Settings) -> Terms:
 def _answers(parts: Parts) -> tuple[Answer, ...]:
     return (
         answer(registry.PUT_PLAN, parts.plans.on_put),
+        answer(registry.DELETE_PLAN, parts.plans.on_delete),
         answer(registry.LIST_PLANS, parts.plans.on_list),
         answer(registry.ASSIGN_PLAN, parts.plans.on_assign),
         answer(registry.GET_QUOTA, parts.plans.on_get),

@@ -73,6 +73,10 @@ class AccountStore:
         found = self._bookings.find({"is_open": True, "at": {"$lt": before}}).limit(limit)
         return [msgspec.convert(document, Booking) async for document in found]
 
+    async def is_in_use(self, plan: str) -> bool:
+        """Say whether some account is on the plan."""
+        return await self._accounts.find_one({"plan": plan}, {"_id": 1}) is not None
+
     async def wake(self, plan: str, now: datetime) -> None:
         """Have the accounts of a plan looked at of which something was refused."""
         # The version goes up too: whoever decides on the old plan at this moment must decide again.

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
+from pymongo.errors import DuplicateKeyError
 
 from gridloom_contract.quota import Plan
 from gridloom_kit.mongo import Database
@@ -20,10 +21,26 @@ class PlanStore:
     def __init__(self, database: Database) -> None:
         self._plans = database[PLANS]
 
-    async def put(self, plan: Plan, now: datetime) -> None:
-        """Make or change a plan, noted as something that not everybody has heard of."""
-        record = PlanRecord(name=plan.name, plan=plan, unsettled_at=now)
-        await self._plans.replace_one({"_id": plan.name}, to_document(record), upsert=True)
+    async def put(self, plan: Plan, now: datetime, *, is_new: bool = False) -> bool:
+        """Make or change a plan, noted as something that not everybody has heard of.
+
+        Returns False, and changes nothing, if it was to be new and is not.
+        """
+        document = to_document(PlanRecord(name=plan.name, plan=plan, unsettled_at=now))
+        if not is_new:
+            await self._plans.replace_one({"_id": plan.name}, document, upsert=True)
+            return True
+        if plan.name == DEFAULT_PLAN:
+            return False
+        try:
+            await self._plans.insert_one(document)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def delete(self, plan: str) -> None:
+        """Forget a plan."""
+        await self._plans.delete_one({"_id": plan})
 
     async def all(self) -> list[Plan]:
         """Return all plans by name."""
