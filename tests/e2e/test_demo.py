@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +31,13 @@ def test_the_demo_answers_with_a_real_model_and_tells_the_jobs_story(command: Co
     said = command.succeed("demo", "--prompt", "Name three colours.")
 
     answer, _, rest = said.partition("What happened to the job")
-    story, _, webhook = rest.partition("What the job's webhook brought")
+    story, _, rest = rest.partition("What the job is charged")
+    price, _, webhook = rest.partition("What the job's webhook brought")
     assert "smollm2:135m" in answer
     assert parts_of(story) == ["accepted", "assigned", "started", "finished"]
     assert "tokens/s" in story
+    assert re.search(r"tokens in +tokens out +worker +tag +dialect +counted by +engine time", price)
+    assert re.search(r"\d+ +\d+ +w[a-z2-7]{12} +demo +native +engine +\d", price)
     assert "POST http://127.0.0.1:" in webhook
     assert "verified with the account's secret" in webhook
     assert "verified with the API key that submitted the job" in webhook

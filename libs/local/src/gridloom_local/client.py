@@ -14,7 +14,8 @@ import msgspec
 from gridloom_local.problems import NOT_REACHABLE, REFUSED, Problem
 from gridloom_local.sse import Event, SseParser
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=5)
+_WITHIN_SECONDS: Final = 60.0
+_CONNECT_SECONDS: Final = 5.0
 _STREAM_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=5, sock_read=60)
 _PER_PAGE: Final = 500
 _RECONNECTS: Final = 6
@@ -29,23 +30,38 @@ class Client:
         self._headers = {"Authorization": f"Bearer {key}"}
         self._session = session
 
-    async def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        *,
+        within_seconds: float = _WITHIN_SECONDS,
+    ) -> Any:
         """Return the decoded answer of one request. Raises Problem if it is refused or nobody answers."""
+        content = await self._send(method, path, within_seconds, json=body, params=query)
+        return msgspec.json.decode(content) if content else None
+
+    async def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """Return an answer that is no JSON as it came. Raises Problem."""
+        return (await self._send("GET", path, _WITHIN_SECONDS, params=query)).decode()
+
+    async def _send(self, method: str, path: str, within_seconds: float, **content: Any) -> bytes:
         try:
             async with self._session.request(
                 method,
                 self._url + path,
                 headers=self._headers,
-                json=body,
-                params=query,
-                timeout=_TIMEOUT,
+                timeout=aiohttp.ClientTimeout(total=within_seconds, connect=_CONNECT_SECONDS),
+                **content,
             ) as answer:
-                content = await answer.read()
+                received: bytes = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._unreachable(error) from error
         if answer.status >= 400:
-            raise refusal(method, path, answer.status, content)
-        return msgspec.json.decode(content) if content else None
+            raise refusal(method, path, answer.status, received)
+        return received
 
     async def every(self, path: str, name: str) -> list[dict[str, Any]]:
         """Return the entries called `name` of every page of a listing of the admin API. Raises Problem."""

@@ -1,13 +1,14 @@
-"""`gridloom demo`: the whole grid started, one prompt answered, its story and its webhook told, everything stopped."""
+"""`gridloom demo`: one prompt through a whole grid of its own; its story, its price and its webhook told."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from gridloom_contract.registry import GATEWAY, WEBHOOK, WORKER
+from gridloom_contract.registry import GATEWAY, USAGE, WEBHOOK, WORKER
 from gridloom_kit.finish import finish
 from gridloom_kit.settings import environment_name
+from gridloom_local.charging import tell_usage
 from gridloom_local.client import Client, open_client
 from gridloom_local.facts import Facts
 from gridloom_local.home import Home
@@ -24,6 +25,7 @@ from gridloom_local.watching import follow_job, require_success
 PROMPT = "In two sentences: why do many small computers together make a big one?"
 
 _TIMEOUT_SECONDS = 60
+_TAG = "demo"
 _OWN_RECEIVER = {environment_name(WEBHOOK, "allow_private"): "true"}
 """The demo's webhook goes to this machine, which a grid for others never calls."""
 
@@ -54,7 +56,7 @@ async def _one_job(facts: Facts, home: Home, prompt: str, voice: Voice) -> None:
     async with open_client(facts.url, facts.api_key) as client, open_receiver() as receiver:
         voice.say(f"\nPOST {facts.url}/api/v1/jobs  model {facts.model}\n> {prompt}\n")
         question = {"model": facts.model, "prompt": prompt, "timeout_seconds": _TIMEOUT_SECONDS}
-        question |= {"webhook_url": receiver.url}
+        question |= {"webhook_url": receiver.url, "tag": _TAG}
         with blaming(home.log_of(GATEWAY)):
             accepted = await client.call("POST", "/api/v1/jobs", question)
             job = await follow_job(client, accepted["job_id"], voice)
@@ -63,6 +65,8 @@ async def _one_job(facts: Facts, home: Home, prompt: str, voice: Voice) -> None:
             require_success(job)
         with blaming(home.log_of(GATEWAY)):
             await _tell_story(client, accepted["job_id"])
+        with blaming(home.log_of(USAGE)):
+            await tell_usage(client, accepted["job_id"])
         with blaming(home.log_of(WEBHOOK)):
             await tell_webhook(client, receiver, accepted["job_id"], facts.api_key)
 

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "doctor": ("doctor", "Check this machine, and the stack if one runs."),
     "jobs": ("jobs", "Submit jobs and see what becomes of them."),
     "webhooks": ("webhooks", "What was delivered to receivers, and delivering it again."),
+    "usage": ("usage", "Show what the account used, and what is left of its quota."),
     "models": ("jobs", "List the models that workers have offered."),
     "accounts": ("accounts", "Who may use the grid."),
     "keys": ("accounts", "The API keys of accounts."),
