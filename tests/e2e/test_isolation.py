@@ -12,7 +12,7 @@ import pytest
 
 from e2e.described import Call, calls_with_ids
 from e2e.hooks import DELIVERIES, delivery_of
-from gridloom_contract.registry import GATEWAY, WEBHOOK
+from gridloom_contract.registry import GATEWAY, USAGE, WEBHOOK
 from gridloom_domain import ids
 from gridloom_local.servers import LOOPBACK, free_port
 from gridloom_testing.builders import a_job_id, a_worker_id
@@ -27,6 +27,7 @@ def patient_url(grid: Grid) -> str:
     """A gateway that bears many failed authentications, and the services behind all its routes."""
     port = free_port()
     grid.start(WEBHOOK)
+    grid.start(USAGE)
     grid.start(GATEWAY, port=port, auth_failures_per_minute=100_000)
     grid.wait_until_ready()
     return f"http://{LOOPBACK}:{port}"
