@@ -1,0 +1,77 @@
+"""The served description against the served API, tried by a fuzzer that is not ours (Schemathesis)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER, USAGE, WEBHOOK, WORKER
+from gridloom_local.servers import LOOPBACK, free_port
+from gridloom_testing.grid import Grid, open_grid
+from gridloom_testing.servers import Infra, MongoServer
+
+SEED = "20261120"
+CASES_PER_OPERATION = "15"
+MODEL = "llama3:8b"
+"""The one that the description gives as an example."""
+WITHOUT = {
+    "positive_data_acceptance": "what fits its schema may still name an unknown model or a time in the past",
+    "ensure_resource_availability": "a new job has no usage yet",
+}
+
+
+@pytest.fixture(scope="module")
+def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A grid with every service, whose gateway bears many failed authentications."""
+    with open_grid(infra, mongo_server, tmp_path_factory.mktemp("fuzzed")) as opened:
+        for service in (SCHEDULER, QUOTA, USAGE, BLOB):
+            opened.start(service)
+        opened.start(WEBHOOK, allow_private=True)
+        opened.start(GATEWAY, webhook_allow_private=True, auth_failures_per_minute=1_000_000)
+        opened.wait_until_ready()
+        opened.start(WORKER, opened.enrol(), slots=8, models=MODEL)
+        opened.wait_until_ready()
+        yield opened
+
+
+async def fuzzed(grid: Grid, key: str, paths: str, folder: Path) -> tuple[int, str]:
+    """Run the fuzzer over some paths. Return its verdict and what it says."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{grid.url}/openapi.json", "--no-color"),
+        *("--include-path-regex", paths, "--header", f"Authorization: Bearer {key}", "--request-timeout", "15"),
+        *("--checks", "all", "--exclude-checks", ",".join(WITHOUT), "--continue-on-failure"),
+        *("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", CASES_PER_OPERATION),
+        *("--seed", SEED, "--generation-database", "none", "--workers", "2"),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    return await process.wait(), told.decode()
+
+
+def has_tried(told: str) -> bool:
+    """Whether every phase found something to do."""
+    return all(f"{phase} (in " in told for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"))
+
+
+@pytest.mark.slow
+async def test_accounts_are_served_what_is_described(grid: Grid, tmp_path: Path) -> None:
+    async with grid.client() as client:
+        await client.ended(await client.submit(MODEL, webhook_url=f"http://{LOOPBACK}:{free_port()}/"))
+        verdict, told = await fuzzed(grid, client.key, "^/api/v1/", tmp_path)
+
+    assert has_tried(told), told
+    assert verdict == 0, told
+
+
+@pytest.mark.slow
+async def test_operators_are_served_what_is_described(grid: Grid, tmp_path: Path) -> None:
+    verdict, told = await fuzzed(grid, grid.admin_key, "^/admin/v1/", tmp_path)
+
+    assert has_tried(told), told
+    assert verdict == 0, told
