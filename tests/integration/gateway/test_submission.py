@@ -23,21 +23,26 @@ async def test_concurrent_submissions_share_requests(client: ApiClient, schedule
 
 
 async def test_a_batch_never_exceeds_what_the_bus_carries(client: ApiClient, scheduler: ScriptedScheduler) -> None:
-    large = BODY | {"prompt": "x" * 300_000}
+    large = BODY | {"prompt": "x" * 250_000}
 
     answers = await asyncio.gather(*(client.call("POST", JOBS, large) for _ in range(20)))
 
     assert {answer.status for answer in answers} == {201}
     assert len(scheduler.jobs) == 20
-    assert max(map(len, scheduler.batches)) <= 3
+    assert max(map(len, scheduler.batches)) <= 4
 
 
-async def test_a_job_too_large_for_the_bus_is_refused_with_limit_and_size(client: ApiClient) -> None:
-    answer = await client.call("POST", JOBS, BODY | {"prompt": "x" * 1_045_000})
+async def test_without_a_blob_service_large_jobs_wait_outside_and_small_ones_go_on(
+    client: ApiClient, scheduler: ScriptedScheduler
+) -> None:
+    large, small = await asyncio.gather(
+        client.call("POST", JOBS, BODY | {"prompt": "x" * 270_000}), client.call("POST", JOBS, BODY)
+    )
 
-    assert (answer.status, answer.body["error"]) == (413, "too_large")
-    assert "1045" in answer.body["message"]
-    assert "limit is 10" in answer.body["message"]
+    assert (large.status, large.body["error"], small.status) == (503, "unavailable", 201)
+    assert int(large.headers["Retry-After"]) > 0
+    assert "256 KiB" in large.body["message"]
+    assert list(scheduler.jobs) == [small.body["job_id"].replace("-", "")]
 
 
 async def test_a_submission_waits_for_a_scheduler_that_comes_back(

@@ -5,7 +5,7 @@ A job of another account and a job that never was look exactly alike here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ from gridloom_domain.errors import NotFound
 from gridloom_gateway.follow import Follower
 from gridloom_gateway.followers import Followers
 from gridloom_gateway.intake import Intake
+from gridloom_gateway.objects import Objects
 from gridloom_gateway.people import Caller
 from gridloom_gateway.updates import Position
 from gridloom_kit.bus import Bus
@@ -83,10 +84,13 @@ class Questions:
 class Desk:
     """The verbs. `mint` makes job ids: the sender of a job names it, so that sending it twice makes one job."""
 
-    def __init__(self, questions: Questions, intake: Intake, followers: Followers, mint: Callable[[], str]) -> None:
+    def __init__(
+        self, questions: Questions, intake: Intake, followers: Followers, objects: Objects, mint: Callable[[], str]
+    ) -> None:
         self._questions = questions
         self._intake = intake
         self._followers = followers
+        self._objects = objects
         self._mint = mint
 
     def mint(self, caller: Caller) -> str:
@@ -100,6 +104,10 @@ class Desk:
     async def get(self, account: str, job: str) -> Job:
         """Return the job. Raises `NotFound`."""
         return await self._questions.get(account, job)
+
+    def text(self, ref: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Open an output that is an object. Entering raises `Unavailable` if it cannot be had now."""
+        return self._objects.reading(ref)
 
     async def list(self, wanted: ListJobs) -> JobPage:
         """Return one page of an account's jobs."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
 from gridloom_gateway.door import Door
+from gridloom_gateway.gathering import Gathering
 from gridloom_gateway.idempotency import Idempotency
 from gridloom_gateway.rates import Rates
 from gridloom_gateway.route import Dialect, Route
@@ -23,6 +24,7 @@ class Entrance:
     door: Door
     rates: Rates
     idempotency: Idempotency
+    gathering: Gathering
 
     def to(self, dialect: Dialect, route: Route) -> WebHandler:
         """Return the route's handler with all that stands before it."""
@@ -33,6 +35,9 @@ class Entrance:
         async def endpoint(request: web.Request) -> web.StreamResponse:
             caller = await admit(request)
             await limit(request, caller)
-            return await handler(request, caller)
+            try:
+                return await handler(request, caller)
+            finally:
+                self.gathering.leave(request)
 
         return endpoint

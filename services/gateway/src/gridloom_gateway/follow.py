@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from gridloom_contract import subjects
@@ -18,6 +19,7 @@ from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import State
 from gridloom_contract.work import TokenChunk
 from gridloom_domain.job import is_in_hand, is_terminal
+from gridloom_gateway.stored import OpenText, rest_of
 from gridloom_gateway.transcript import Transcript
 from gridloom_gateway.updates import Closing, Ended, Moved, Position, Said, Silent, StartedOver, Update
 from gridloom_kit.log import get_logger
@@ -27,6 +29,7 @@ log = get_logger()
 
 _ORIGIN = "Nats-Subject"
 _MAX_UNREAD_CHUNKS = 4096
+_MAX_UNREAD_CHARACTERS = 4 * 1024 * 1024
 """What a slow reader leaves unread beyond this is dropped here and read from the token stream later."""
 _MAX_STRANGE_CHUNKS = 256
 _MIN_ASK_SECONDS = 0.2
@@ -42,10 +45,14 @@ class Rhythm:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a follower asks: `job()` raises `FaultError`, `chunks(worker)` returns what the token stream still has."""
+    """Where a follower asks: `job()` raises `FaultError`, `chunks(worker)` returns what the token stream still has.
+
+    `text(ref)` opens an output that is an object, and raises `FaultError`.
+    """
 
     job: Callable[[], Awaitable[Job]]
     chunks: Callable[[str], Awaitable[list[TokenChunk]]]
+    text: OpenText
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,8 @@ class Follower:
         self._worker: str | None = None
         self._shown: Moved | None = None
         self._chunks: deque[_Heard] = deque()
+        self._unread_characters = 0
+        self._rest: AsyncGenerator[Update, None] | None = None
         self._strange: deque[_Heard] = deque(maxlen=_MAX_STRANGE_CHUNKS)
         self._facts: deque[JobFact] = deque()
         self._updates: list[Update] = []
@@ -76,7 +85,8 @@ class Follower:
 
     async def on_chunk(self, chunk: TokenChunk, subject: str, headers: Headers) -> None:
         """Hear text. `Nats-Subject` is the server's word for where it was published, and so for who sent it."""
-        if chunk.job == self._job and len(self._chunks) < _MAX_UNREAD_CHUNKS:
+        if chunk.job == self._job and self._may_wait(chunk):
+            self._unread_characters += len(chunk.text)
             worker = subjects.worker_in(headers.get(_ORIGIN, subject))
             self._chunks.append(_Heard(worker, chunk, self._now()))
             self._wake.set()
@@ -113,12 +123,27 @@ class Follower:
     async def next(self) -> list[Update]:
         """Return what is new, at least one update, waiting for it. Raises `FaultError` if the job is gone."""
         while not self._updates:
+            if self._rest is not None:
+                return [await anext(self._rest)]
             await self._wake.wait()
             self._wake.clear()
             await self._step()
         updates, self._updates = self._updates, []
         self._spoke_at, self._is_silent = self._now(), False
         return updates
+
+    def stored_text(self, ref: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Open an output that is an object. Entering raises `FaultError`."""
+        return self._source.text(ref)
+
+    async def aclose(self) -> None:
+        """Let go of what is open."""
+        if self._rest is not None:
+            await self._rest.aclose()
+
+    def _may_wait(self, chunk: TokenChunk) -> bool:
+        is_room = self._unread_characters + len(chunk.text) <= _MAX_UNREAD_CHARACTERS
+        return is_room and len(self._chunks) < _MAX_UNREAD_CHUNKS
 
     async def _step(self) -> None:
         while self._facts:
@@ -157,6 +182,7 @@ class Follower:
         self._must_ask = self._asked_in_vain = False
         self._adopt(job)
         self._chunks.extendleft(reversed(self._strange))
+        self._unread_characters += sum(len(heard.chunk.text) for heard in self._strange)
         self._strange.clear()
 
     def _adopt(self, job: Job) -> None:
@@ -180,6 +206,9 @@ class Follower:
         self._has_hole = False
 
     def _finish(self, job: Job) -> None:
+        if job.output_ref is not None:
+            self._rest = rest_of(job, job.output_ref, self._transcript, self._source.text)
+            return
         output = job.output if job.state is State.SUCCEEDED else None
         if output is not None:
             ending = self._transcript.finish(job.attempt, output)
@@ -194,7 +223,9 @@ class Follower:
         if self._must_replay and self._worker is not None:
             parts += await self._replay(self._worker)
         while self._chunks:
-            parts += await self._read_one(self._chunks.popleft())
+            heard = self._chunks.popleft()
+            self._unread_characters -= len(heard.chunk.text)
+            parts += await self._read_one(heard)
         text = "".join(parts)
         if text:
             self._updates.append(Said(text, self._transcript.attempt, self._transcript.sent))
@@ -245,4 +276,4 @@ class Follower:
 
     @property
     def _has_ended(self) -> bool:
-        return bool(self._updates) and isinstance(self._updates[-1], Ended)
+        return self._rest is not None or (bool(self._updates) and isinstance(self._updates[-1], Ended))

@@ -14,6 +14,7 @@ from gridloom_contract.work import TokenChunk
 from gridloom_gateway.follow import Follower, Rhythm, Source
 from gridloom_gateway.metrics import streams_open
 from gridloom_gateway.replay import chunks_so_far
+from gridloom_gateway.stored import OpenText
 from gridloom_gateway.updates import Position
 from gridloom_kit.bus import Bus
 
@@ -26,9 +27,10 @@ Ask = Callable[[str, str], Awaitable[Job]]
 class Followers:
     """Opens followers and keeps them awake; `tick` wants to be called about once a second."""
 
-    def __init__(self, bus: Bus, ask: Ask, rhythm: Rhythm) -> None:
+    def __init__(self, bus: Bus, ask: Ask, open_text: OpenText, rhythm: Rhythm) -> None:
         self._bus = bus
         self._ask = ask
+        self._open_text = open_text
         self._rhythm = rhythm
         self._open: set[Follower] = set()
         self._is_closing = False
@@ -36,13 +38,18 @@ class Followers:
     @asynccontextmanager
     async def follow(self, account: str, job: str, start: Position | None) -> AsyncIterator[Follower]:
         """Yield a started follower of the account's job. Raises `FaultError` before anything is yielded."""
-        source = Source(partial(self._ask, account, job), lambda worker: chunks_so_far(self._bus, worker, job))
+        source = Source(
+            partial(self._ask, account, job),
+            lambda worker: chunks_so_far(self._bus, worker, job),
+            self._open_text,
+        )
         follower = Follower(job, source, start)
         async with AsyncExitStack() as stack:
             text = await self._bus.subscribe(subjects.live(job), TokenChunk, follower.on_chunk)
             stack.push_async_callback(text.close)
             facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, follower.on_fact)
             stack.push_async_callback(facts.close)
+            stack.push_async_callback(follower.aclose)
             await follower.start()
             self._open.add(follower)
             stack.callback(self._open.discard, follower)

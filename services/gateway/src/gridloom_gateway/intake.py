@@ -12,14 +12,17 @@ from typing import Protocol, cast
 
 import msgspec
 
+from gridloom_contract.blobs import Purpose
 from gridloom_contract.fault import FaultCode, FaultError
-from gridloom_contract.jobs import Acceptance, JobsSubmitted, Submission, SubmitJobs
+from gridloom_contract.jobs import MAX_INLINE_BYTES, Acceptance, JobsSubmitted, Submission, SubmitJobs, Task
 from gridloom_contract.registry import SUBMIT_JOBS, Channel
 from gridloom_domain.errors import TooLarge, Unavailable
-from gridloom_gateway.metrics import submit_batch_jobs, submit_retries
+from gridloom_gateway.metrics import large_submissions, submit_batch_jobs, submit_retries
+from gridloom_gateway.objects import Owner
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
+from gridloom_kit.transfer import Content, content_of
 
 log = get_logger()
 
@@ -27,8 +30,7 @@ _MAX_JOBS = 256
 _LANES = 2
 """Batches under way at once: one at the scheduler's database while the next one is on its way."""
 _ENVELOPE_BYTES = 256
-_ORDER_ROOM_BYTES = 4096
-"""What a work order adds to a job's task: it must fit the same bus."""
+_LONGEST_WORD = 64
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _ANSWER_SECONDS = 4.0
@@ -50,6 +52,14 @@ class Line(Protocol):
         ...
 
 
+class Shelf(Protocol):
+    """Where a task goes that is too large for the bus."""
+
+    async def store(self, owner: Owner, purpose: Purpose, content: Content) -> str:
+        """Return a ref to it once it is there. Raises `FaultError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Offer:
     job: str
@@ -60,8 +70,9 @@ class _Offer:
 class Intake:
     """An async context manager; `submit` works inside it."""
 
-    def __init__(self, bus: Line, clock: Clock, deadline_seconds: float) -> None:
+    def __init__(self, bus: Line, shelf: Shelf, clock: Clock, deadline_seconds: float) -> None:
         self._bus = bus
+        self._shelf = shelf
         self._clock = clock
         self._deadline_seconds = deadline_seconds
         self._group: GroupCommit[_Offer, Acceptance] = GroupCommit(
@@ -82,15 +93,19 @@ class Intake:
     @property
     def max_job_bytes(self) -> int:
         """The largest encoded job that the bus carries."""
-        return self._bus.max_payload_bytes - _ENVELOPE_BYTES - _ORDER_ROOM_BYTES
+        return self._bus.max_payload_bytes - _ENVELOPE_BYTES
 
     async def submit(self, submission: Submission) -> Acceptance:
         """Return the acceptance of a job once it is recorded for good.
 
-        Raises `TooLarge`; `Unavailable` if the scheduler did not answer in time (the job may exist all the same); or
-        the fault with which the scheduler refused the job.
+        Raises `TooLarge`; `Unavailable` if the scheduler did not answer in time (the job may exist all the same) or
+        nothing large can be stored; or the fault with which the scheduler refused the job.
         """
         encoded = _encoder.encode(submission)
+        if len(encoded) > MAX_INLINE_BYTES:
+            del encoded  # megabytes, perhaps, and the upload takes its time
+            submission = await self._with_task_aside(submission)
+            encoded = _encoder.encode(submission)
         if len(encoded) > self.max_job_bytes:
             raise TooLarge(f"the job has {len(encoded)} bytes, the limit is {self.max_job_bytes}")
         due = self._clock.monotonic() + self._deadline_seconds
@@ -98,6 +113,18 @@ class Intake:
         if acceptance.fault is not None:
             raise FaultError(acceptance.fault)
         return acceptance
+
+    async def _with_task_aside(self, submission: Submission) -> Submission:
+        """Return the submission with a reference to its task, if that is large."""
+        content = _encoder.encode(submission.task)
+        if len(content) <= MAX_INLINE_BYTES:
+            return submission
+        large_submissions.inc()
+        owner = Owner(submission.account, submission.job)
+        ref = await self._shelf.store(owner, Purpose.TASK, content_of(content))
+        return msgspec.structs.replace(
+            submission, task=_without_texts(submission.task), task_ref=ref, task_bytes=len(content)
+        )
 
     async def _offer_all(self, offers: list[_Offer]) -> list[Acceptance]:
         pause = _FIRST_PAUSE_SECONDS
@@ -131,6 +158,16 @@ class Intake:
                 error = Unavailable("the grid did not take the job in time", retry_after_seconds=_RETRY_AFTER_SECONDS)
                 fates[offer.job] = Acceptance(job=offer.job, fault=error.fault)
         return [offer for offer in offers if offer.due > now]
+
+
+def _without_texts(task: Task) -> Task:
+    """Return what may be decided on before anybody reads the task: its kind, and parameters that are a word."""
+    words = {
+        name: value
+        for name, value in task.params.items()
+        if isinstance(value, int | float) or (isinstance(value, str) and len(value) <= _LONGEST_WORD)
+    }
+    return Task(kind=task.kind, params=words)
 
 
 def _bytes_of(offer: _Offer) -> int:

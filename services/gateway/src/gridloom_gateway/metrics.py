@@ -22,4 +22,5 @@ replayed_answers = Counter("gridloom_replayed_answers", "Answers to a request th
 submit_batch_jobs = Histogram(
     "gridloom_submit_batch_jobs", "Jobs handed to the scheduler at once", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
+large_submissions = Counter("gridloom_large_submissions", "Submissions whose task went to the object store")
 submit_retries = Counter("gridloom_submit_retries", "Batches offered again because the scheduler did not answer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -10,11 +9,12 @@ from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
 import msgspec
+from aiohttp import hdrs, web
 from msgspec import NODEFAULT, UNSET, UnsetType
 from msgspec.structs import asdict, fields
-from aiohttp import hdrs, web
 
 from gridloom_domain.errors import Invalid, RequestTimeout, TooLarge, UnsupportedMedia
+from gridloom_gateway.gathering import Gathering
 
 B = TypeVar("B")
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -39,25 +39,27 @@ class BodyReader:
     """Reads JSON bodies within a time; their size is limited by the application."""
 
     timeout_seconds: float
+    gathering: Gathering
 
     async def decode(self, request: web.Request, decoder: msgspec.json.Decoder[B]) -> B:
         """Return the body as the decoder's type.
 
-        Raises `Malformed`, `Invalid` (naming the field), `TooLarge`, `UnsupportedMedia` or `RequestTimeout`.
+        Raises `Malformed`, `Invalid` (naming the field), `TooLarge`, `UnsupportedMedia`, `RequestTimeout`, or
+        `Unavailable` if too many large bodies are in hand.
         """
         _refuse_media(request)
         body = await self.read(request)
+        self.gathering.forget(request)
         if is_too_deep(body):
             raise Malformed(f"the JSON is malformed or nested deeper than {MAX_DEPTH}")
         return decoded(body, decoder)
 
     async def read(self, request: web.Request) -> bytes:
-        """Return the body; asked again, the same. Raises `Malformed`, `TooLarge` or `RequestTimeout`."""
+        """Return the body; asked again before it is decoded, the same. Raises what `decode` raises of it."""
         try:
             if request.content.is_eof():
                 return await request.read()
-            async with asyncio.timeout(self.timeout_seconds):
-                return await request.read()
+            return await self.gathering.body_of(request)
         except TimeoutError:
             raise RequestTimeout(f"the body did not arrive within {self.timeout_seconds:g} seconds") from None
         except web.HTTPRequestEntityTooLarge:
@@ -89,8 +91,6 @@ def query(request: web.Request, wanted: type[Q]) -> Q:
         given = msgspec.convert(dict(texts), _given(wanted), strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
-
-
     return wanted(**{name: value for name, value in asdict(given).items() if value is not UNSET})
 
 
@@ -105,6 +105,8 @@ def _given(wanted: type[msgspec.Struct]) -> type[msgspec.Struct]:
         rows.append((each.name, kind, NODEFAULT) if each.required else (each.name, kind | UnsetType, UNSET))
     names = {each.name: each.encode_name for each in fields(wanted)}
     return msgspec.defstruct(wanted.__name__, rows, rename=names, kw_only=True)
+
+
 def invalid(error: msgspec.ValidationError) -> Invalid:
     """Return the error with the field that it concerns."""
     text = str(error)

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
+from gridloom_contract.blobs import Purpose
 from gridloom_contract.webhooks import RenderedJob, RenderJob
 from gridloom_domain.errors import Invalid
+from gridloom_gateway.filling import Rendered, filled
+from gridloom_gateway.objects import Objects, Owner
+from gridloom_kit.transfer import Content
 
-Render = Callable[[str, str], Awaitable[bytes]]
-"""`render(account, job)` returns the body of the job's GET answer at this moment. Raises `FaultError`."""
+Render = Callable[[str, str], Awaitable[Rendered]]
+"""`render(account, job)` returns the job's GET answer at this moment. Raises `FaultError`."""
 
 
 class Rendering:
     """Answers the webhook service. `dialects` has the renderer of each API that takes webhooks, by its name."""
 
-    def __init__(self, dialects: Mapping[str, Render]) -> None:
+    def __init__(self, dialects: Mapping[str, Render], objects: Objects) -> None:
         self._dialects = dialects
+        self._objects = objects
 
     async def on_render(self, question: RenderJob) -> RenderedJob:
-        """Return the body. Raises `NotFound`, or `Invalid` for an API that is not served here."""
+        """Return the body; one with a large output is an object.
+
+        Raises `NotFound`, `Invalid` for an API that is not served here, `TooLarge`, or `Unavailable`.
+        """
         render = self._dialects.get(question.format)
         if render is None:
             raise Invalid(f"no API called {question.format[:64]!r} renders jobs", "format")
-        return RenderedJob(body=await render(question.account, question.job))
+        document = await render(question.account, question.job)
+        if document.text_ref is None:
+            return RenderedJob(body=document.content)
+        content = await self._content_of(document.content, document.text_ref)
+        owner = Owner(question.account, question.job)
+        return RenderedJob(ref=await self._objects.store(owner, Purpose.EVENT, content))
+
+    async def _content_of(self, document: bytes, ref: str) -> Content:
+        """Return the filled document. Read twice: its size must be known before it is sent."""
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            async with self._objects.reading(ref) as text:
+                async for part in filled(document, text):
+                    yield part
+
+        return Content(sum([len(part) async for part in pieces()]), pieces)

@@ -19,6 +19,7 @@ log = get_logger()
 _DIRECT_GET = f"{API_PREFIX}DIRECT.GET.{TOKENS}"
 _BATCH = 512
 _MAX_CHUNKS = 200_000
+_MAX_CHARACTERS = 32 * 1024 * 1024
 """A worker is a stranger: what it streamed must not fill our memory."""
 _PATIENCE_SECONDS = 2.0
 _END_OF_BATCH = "204"
@@ -31,6 +32,7 @@ async def chunks_so_far(bus: Bus, worker: str, job: str) -> list[TokenChunk]:
     A stream that is missing, or that does not answer in time, has none: the result will have the whole text.
     """
     found: list[TokenChunk] = []
+    characters = 0
     sequence: int | None = 1
     while sequence is not None:
         batch = _Batch()
@@ -40,7 +42,8 @@ async def chunks_so_far(bus: Bus, worker: str, job: str) -> list[TokenChunk]:
             log.warning("replay.unanswered", job=job)
             break
         found += batch.chunks
-        is_more = batch.pending and batch.last_sequence and len(found) < _MAX_CHUNKS
+        characters += sum(len(chunk.text) for chunk in batch.chunks)
+        is_more = batch.pending and batch.last_sequence and len(found) < _MAX_CHUNKS and characters < _MAX_CHARACTERS
         sequence = batch.last_sequence + 1 if is_more else None
     return found
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
 from aiohttp import hdrs, web
 
-from gridloom_contract.fault import Fault, FaultCode
+from gridloom_contract.fault import Fault, FaultCode, FaultError
+from gridloom_kit.log import get_logger
+
+log = get_logger()
 
 _JSON: Final = "application/json"
 _NO_STORE: Final = "no-store"
@@ -19,8 +24,29 @@ encode = msgspec.json.Encoder().encode
 
 def json(body: Any, status: int = 200) -> web.Response:
     """Return `body` as JSON. Nothing here may be kept by a cache: it belongs to one account."""
+    return json_bytes(encode(body), status)
+
+
+def json_bytes(content: bytes, status: int = 200) -> web.Response:
+    """Return what is JSON already."""
     headers = {hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: _NO_STORE}
-    return web.Response(body=encode(body), status=status, headers=headers)
+    return web.Response(body=content, status=status, headers=headers)
+
+
+async def stream(request: web.Request, parts: AsyncIterator[bytes], stall_seconds: float) -> web.StreamResponse:
+    """Answer with JSON as it comes. If it breaks off, so does the connection: half a document must not look whole."""
+    response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: _NO_STORE})
+    await response.prepare(request)
+    try:
+        async for part in parts:
+            async with asyncio.timeout(stall_seconds):
+                await response.write(part)
+        await response.write_eof()
+    except (FaultError, TimeoutError) as error:
+        log.warning("answer.broken_off", err=str(error) or type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()
+    return response
 
 
 def file(content: bytes, content_type: str, name: str) -> web.Response:

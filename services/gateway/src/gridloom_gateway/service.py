@@ -30,17 +30,20 @@ from gridloom_gateway.door import Door
 from gridloom_gateway.entrance import Entrance
 from gridloom_gateway.follow import Rhythm
 from gridloom_gateway.followers import Followers
+from gridloom_gateway.gathering import Gathering
 from gridloom_gateway.idempotency import Idempotency
 from gridloom_gateway.intake import Intake
 from gridloom_gateway.key_use import KeyUse
 from gridloom_gateway.limits import FailureLimit
 from gridloom_gateway.listener import Limits, Listener
+from gridloom_gateway.objects import Objects
 from gridloom_gateway.office import Fleet, Office
 from gridloom_gateway.openapi import describe
 from gridloom_gateway.plans import Plans
 from gridloom_gateway.rates import Rates
 from gridloom_gateway.reading import BodyReader
 from gridloom_gateway.rendering import Rendering
+from gridloom_gateway.room import Room
 from gridloom_gateway.route import Dialect
 from gridloom_gateway.settings import Settings
 from gridloom_gateway.store import INDEXES, Store
@@ -53,6 +56,7 @@ from gridloom_kit.mongo import Database, ensure_indexes, open_database
 from gridloom_kit.run import version_of
 from gridloom_kit.seal import Seal
 from gridloom_kit.service import Service, answer, check, hear, task, tick
+from gridloom_kit.transfer import open_transfer
 
 _FOLLOWER_TICK_SECONDS = 1.0
 
@@ -64,7 +68,8 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
     async with (
         open_database(settings.mongo_url, settings.mongo_database) as database,
         open_bus(settings, GATEWAY) as bus,
-        Intake(bus, clock, settings.submit_deadline_seconds) as intake,
+        open_transfer() as transfer,
+        Intake(bus, (objects := Objects(bus, transfer)), clock, settings.submit_deadline_seconds) as intake,
     ):
         store = await _open_store(database)
         async with GroupCommit(store.keys_with_accounts) as lookups:
@@ -80,7 +85,7 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
                 AdminGate(settings.admin_key, limit),
                 Addresses(settings.trusted_proxies, settings.public_base_url),
             )
-            parts = _Parts(settings, clock, bus, store, Plans(bus, clock))
+            parts = _Parts(settings, clock, bus, store, objects, Plans(bus, clock))
             yield _assemble(parts, authenticator, door, intake)
 
 
@@ -97,6 +102,7 @@ class _Parts:
     clock: Clock
     bus: Bus
     store: Store
+    objects: Objects
     plans: Plans
 
     def mint(self) -> str:
@@ -113,6 +119,13 @@ class _Parts:
         )
         return WebhookOrders(rules, Seal(self.settings.webhook_master_key))
 
+    def followers(self, questions: Questions) -> Followers:
+        """Return all open streams, of which there are none yet."""
+        rhythm = Rhythm(self.settings.stream_heartbeat_seconds, self.settings.stream_recheck_seconds)
+        followers = Followers(self.bus, questions.get, self.objects.reading, rhythm)
+        self.bus.on_reconnect(followers.reconnected)
+        return followers
+
     def idempotency(self, bodies: BodyReader) -> Idempotency:
         """Return what minds the `Idempotency-Key` of requests."""
         return Idempotency(self.store.claims, bodies, self.clock, self.mint, secret=self.settings.api_key_pepper)
@@ -125,16 +138,13 @@ class _Parts:
 def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: Intake) -> Service:
     settings, bus, clock, store = parts.settings, parts.bus, parts.clock, parts.store
     questions = Questions(bus, settings.answer_timeout_seconds)
-    followers = Followers(
-        bus, questions.get, Rhythm(settings.stream_heartbeat_seconds, settings.stream_recheck_seconds)
-    )
-    bus.on_reconnect(followers.reconnected)
-    desk = Desk(questions, intake, followers, parts.mint)
-    api = native.Native(
-        desk, parts.webhook_orders(), BodyReader(settings.body_timeout_seconds), settings.stream_write_timeout_seconds
-    )
+    followers = parts.followers(questions)
+    desk = Desk(questions, intake, followers, parts.objects, parts.mint)
+    gathering = Gathering(Room(settings.large_bodies_bytes), settings.body_timeout_seconds)
+    bodies = BodyReader(settings.body_timeout_seconds, gathering)
+    api = native.Native(desk, parts.webhook_orders(), bodies, settings.stream_write_timeout_seconds)
     rates = Rates(bus, parts.plans, clock)
-    entrance = Entrance(door, rates, parts.idempotency(api.bodies))
+    entrance = Entrance(door, rates, parts.idempotency(bodies), gathering)
     listener = Listener(
         build_app(_dialects(parts, api, questions), entrance, native.render, settings.max_body_bytes),
         (settings.host, settings.port),
@@ -150,7 +160,7 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     return Service(
         GATEWAY,
         bus,
-        answers=(answer(RENDER_JOB, Rendering({native.NAME: api.render}).on_render),),
+        answers=(answer(RENDER_JOB, Rendering({native.NAME: api.render}, parts.objects).on_render),),
         hears=(
             hear(KEY_REVOKED, authenticator.forget),
             hear(PLAN_CHANGED, parts.plans.forget),

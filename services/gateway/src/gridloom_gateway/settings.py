@@ -42,6 +42,11 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """Networks (CIDR) whose `X-Forwarded-For`, `-Proto` and `-Host` are believed."""
 
     max_body_bytes: Count = 64 * _MEBIBYTE
+    large_bodies_bytes: Count = 256 * _MEBIBYTE
+    """How much of bodies over 512 KiB is in hand at once. What comes beyond waits a while, then gets a 503.
+
+    In memory a body takes up to four times its size for a moment, more if its text needs wide characters.
+    """
     header_timeout_seconds: Seconds = 10.0
     """A request line and headers must be there within this time of their first byte."""
     body_timeout_seconds: Seconds = 60.0

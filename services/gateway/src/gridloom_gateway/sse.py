@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
 from aiohttp import web
 
 from gridloom_contract.fault import FaultError
+from gridloom_gateway.filling import filled, with_place
 from gridloom_gateway.updates import Closing, Ended, Update
 from gridloom_kit.log import get_logger
 
@@ -33,6 +36,9 @@ _ESCAPES: Final = (
 )
 
 
+Render = Callable[[Update], bytes]
+
+
 class Reader(Protocol):
     """Whoever hands out updates: `next` returns at least one."""
 
@@ -40,20 +46,26 @@ class Reader(Protocol):
         """Return what is new, waiting for it."""
         ...
 
+    def stored_text(self, ref: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Open an output that is an object."""
+        ...
+
 
 def frame(event: str, body: msgspec.Struct, event_id: str = "") -> bytes:
     """Return one event with `body` as JSON on a single line."""
-    data = _encoder.encode(body)
-    if not data.isascii():
-        for character, escape in _ESCAPES:
-            data = data.replace(character, escape)
+    data = _on_one_line(_encoder.encode(body))
     head = f"event: {event}\nid: {event_id}\ndata: " if event_id else f"event: {event}\ndata: "
     return b"%b%b\n\n" % (head.encode(), data)
 
 
-async def send(
-    request: web.Request, reader: Reader, render: Callable[[Update], bytes], stall_seconds: float
-) -> web.StreamResponse:
+def _on_one_line(data: bytes) -> bytes:
+    if not data.isascii():
+        for character, escape in _ESCAPES:
+            data = data.replace(character, escape)
+    return data
+
+
+async def send(request: web.Request, reader: Reader, render: Render, stall_seconds: float) -> web.StreamResponse:
     """Write updates until the last one. A reader that takes nothing for `stall_seconds` is disconnected."""
     response = web.StreamResponse(headers=_HEADERS)
     await response.prepare(request)
@@ -62,12 +74,25 @@ async def send(
     while not is_over:
         try:
             updates = await reader.next()
+            async for part in _parts(updates, reader, render):
+                async with asyncio.timeout(stall_seconds):
+                    await response.write(part)
         except FaultError as error:
             # The answer has begun, so the fault can only end it; who reconnects gets to know.
             log.warning("stream.broken", code=str(error.fault.code))
             break
-        async with asyncio.timeout(stall_seconds):
-            await response.write(b"".join([render(update) for update in updates]))
         is_over = isinstance(updates[-1], Ended | Closing)
     await response.write_eof()
     return response
+
+
+async def _parts(updates: list[Update], reader: Reader, render: Render) -> AsyncIterator[bytes]:
+    """Yield what updates look like: in one piece, but for an end whose text is an object."""
+    last = updates[-1]
+    if not isinstance(last, Ended) or last.job.output_ref is None:
+        yield b"".join([render(update) for update in updates])
+        return
+    frames = b"".join([*map(render, updates[:-1]), render(replace(last, job=with_place(last.job)))])
+    async with reader.stored_text(last.job.output_ref) as text:
+        async for part in filled(frames, text):
+            yield _on_one_line(part)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from gridloom_contract.work import TokenChunk
 
@@ -26,7 +28,7 @@ class Transcript:
         self.attempt = attempt
         self.sent = sent
         self._known_from = sent
-        self._parts: list[str] = []
+        self._heard = _Print()
 
     def take(self, chunk: TokenChunk) -> str | None:
         """Return what is new in a chunk of this attempt, perhaps nothing; None if text before it is missing."""
@@ -35,7 +37,7 @@ class Transcript:
         new = chunk.text[self.sent - chunk.offset :] if chunk.offset < self.sent else chunk.text
         if new:
             self.sent += len(new)
-            self._parts.append(new)
+            self._heard.add(new)
         return new
 
     def finish(self, attempt: int, output: str) -> Ending:
@@ -45,5 +47,32 @@ class Transcript:
         return Ending(output, starts_over=self.sent > 0)
 
     def _is_start_of(self, output: str) -> bool:
-        known = "".join(self._parts)
-        return len(output) >= self.sent and output[self._known_from : self.sent] == known
+        return len(output) >= self.sent and self._heard.is_of(output[self._known_from : self.sent])
+
+    async def is_start_of(self, pieces: AsyncIterator[str]) -> bool:
+        """Say the same of an output that comes in pieces, reading no further than it takes."""
+        position, found = 0, _Print()
+        async for piece in pieces:
+            found.add(piece[max(0, self._known_from - position) : max(0, self.sent - position)])
+            position += len(piece)
+            if position >= self.sent:
+                break
+        return position >= self.sent and found.is_same(self._heard)
+
+
+class _Print:
+    """A fingerprint of text that passes by, so that nobody has to keep it."""
+
+    def __init__(self) -> None:
+        self._digest = blake2b(digest_size=16)
+
+    def add(self, text: str) -> None:
+        self._digest.update(text.encode(errors="surrogatepass"))
+
+    def is_of(self, text: str) -> bool:
+        other = _Print()
+        other.add(text)
+        return self.is_same(other)
+
+    def is_same(self, other: _Print) -> bool:
+        return self._digest.digest() == other._digest.digest()

@@ -29,10 +29,8 @@ def draft_of(submission: Submission, family: str, moment: Moment) -> JobRecord:
 
     `family` is that of the model. Raises `Invalid` or `TooLarge` if the submission cannot be carried out.
     """
-    task = msgspec.json.encode(submission.task).decode()
-    echo = msgspec.json.encode(submission.echo).decode()
-    task_bytes = len(task.encode())
-    _check_sizes(task_bytes, len(echo.encode()))
+    task, echo = msgspec.json.encode(submission.task), msgspec.json.encode(submission.echo)
+    _check_sizes(len(task), len(echo))
     _check_ranges(submission)
     return JobRecord(
         id=submission.job,
@@ -43,8 +41,8 @@ def draft_of(submission: Submission, family: str, moment: Moment) -> JobRecord:
         match=submission.match,
         family=family,
         route=route_of(submission.match, submission.model, family, submission.node),
-        task=task,
-        echo=echo,
+        task=task.decode(),
+        echo=echo.decode(),
         state=State.QUEUED,
         created_at=moment.at,
         queued_at=moment.at,
@@ -66,7 +64,7 @@ def draft_of(submission: Submission, family: str, moment: Moment) -> JobRecord:
         holds_keys=submission.webhook is not None,
         traceparent=submission.traceparent,
         task_ref=submission.task_ref,
-        input_size=_size_of(submission, task_bytes),
+        input_size=_size_of(submission, len(task)),
         unpublished_since=moment.at,
         events=(_accepted(submission, moment),),
     )

@@ -1,0 +1,52 @@
+"""A document with one large text in it: encoded without the text, which is put in its place while it is written.
+
+The bytes are those that the whole document would have had, and never all in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any, Final
+
+import msgspec
+
+from gridloom_contract.jobs import Job
+
+_PLACE: Final = token_hex(16)
+"""Stands for the text. Nobody outside this process can know it, so nobody can have it in a document."""
+_QUOTED: Final = f'"{_PLACE}"'.encode()
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """An encoded document. With `text_ref` it has a place for the text that is kept there."""
+
+    content: bytes
+    text_ref: str | None = None
+
+
+def rendered(job: Job, translate: Callable[[Job], Any]) -> Rendered:
+    """Return the document that `translate` makes of a job, encoded."""
+    if job.output_ref is None:
+        return Rendered(_encoder.encode(translate(job)))
+    content = _encoder.encode(translate(with_place(job)))
+    return Rendered(content, job.output_ref if _QUOTED in content else None)
+
+
+def with_place(job: Job) -> Job:
+    """Return a job whose output is an object, to be encoded with a place for it."""
+    return msgspec.structs.replace(job, output=_PLACE)
+
+
+async def filled(document: bytes, text: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """Yield an encoded document with the text in its place."""
+    head, _, tail = document.partition(_QUOTED)
+    yield head + b'"'
+    async for piece in text:
+        if piece:
+            yield _encoder.encode(piece)[1:-1]
+    yield b'"' + tail
