@@ -29,6 +29,7 @@ def patient_url(grid: Grid) -> str:
     grid.start(WEBHOOK)
     grid.start(USAGE)
     grid.start(GATEWAY, port=port, auth_failures_per_minute=100_000)
+    grid.start(BLOB)
     grid.wait_until_ready()
     return f"http://{LOOPBACK}:{port}"
 
@@ -73,7 +74,7 @@ def unknown_ids() -> Ids:
     """Ids of the right form that nothing has."""
     job = a_job_id()
     known = {"account": f"acc_{'a' * 20}", "kid": "a" * 12, "worker": a_worker_id()}
-    return known | {"id": ids.as_uuid(job), "delivery": f"evt_{job}_4"}
+    return known | {"id": ids.as_uuid(job), "delivery": f"evt_{job}_4", "blob": ids.as_uuid(job)}
 
 
 async def tried(stranger: ApiClient, call: Call, named: Ids) -> tuple[int, Any, str]:
@@ -85,10 +86,12 @@ async def tried(stranger: ApiClient, call: Call, named: Ids) -> tuple[int, Any, 
 
 async def test_every_route_with_an_id_answers_a_stranger_as_if_it_never_was(
     grid: Grid, client: ApiClient, stranger: ApiClient, jobs: list[str], calls: list[Call]
+@pytest.mark.usefixtures("shelf")
 ) -> None:
     before = [await client.job(job) for job in jobs]
     told = await delivery_of(client, jobs[1], "pending")
-    theirs = ids_of(grid, client) | {"delivery": told["id"]}
+    slot = await slot_for(client, await client.submit(model=MODEL))
+    theirs = ids_of(grid, client) | {"delivery": told["id"], "blob": slot.body["blob_id"]}
     assert len([call for call in calls if call.is_for_accounts and JOBS in call.path]) >= 7
 
     for call in calls:
