@@ -12,7 +12,9 @@ import pytest
 
 from e2e.described import Call, calls_with_ids
 from e2e.hooks import DELIVERIES, delivery_of
-from gridloom_contract.registry import GATEWAY, USAGE, WEBHOOK
+from e2e.shelf import MODEL
+from e2e.uploads import slot_for
+from gridloom_contract.registry import BLOB, GATEWAY, USAGE, WEBHOOK
 from gridloom_domain import ids
 from gridloom_local.servers import LOOPBACK, free_port
 from gridloom_testing.builders import a_job_id, a_worker_id
@@ -27,9 +29,9 @@ def patient_url(grid: Grid) -> str:
     """A gateway that bears many failed authentications, and the services behind all its routes."""
     port = free_port()
     grid.start(WEBHOOK)
+    grid.start(BLOB)
     grid.start(USAGE)
     grid.start(GATEWAY, port=port, auth_failures_per_minute=100_000)
-    grid.start(BLOB)
     grid.wait_until_ready()
     return f"http://{LOOPBACK}:{port}"
 
@@ -84,9 +86,9 @@ async def tried(stranger: ApiClient, call: Call, named: Ids) -> tuple[int, Any, 
     return answer.status, body, answer.headers["Content-Type"]
 
 
+@pytest.mark.usefixtures("shelf")
 async def test_every_route_with_an_id_answers_a_stranger_as_if_it_never_was(
     grid: Grid, client: ApiClient, stranger: ApiClient, jobs: list[str], calls: list[Call]
-@pytest.mark.usefixtures("shelf")
 ) -> None:
     before = [await client.job(job) for job in jobs]
     told = await delivery_of(client, jobs[1], "pending")
