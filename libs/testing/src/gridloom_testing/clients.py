@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Self
 
 import aiohttp
@@ -63,7 +64,7 @@ class ApiClient:
         self, method: str, path: str, body: object = None, *, key: str | None = None, **options: Any
     ) -> Answer:
         """Return the answer of one request, whatever its status. `key` is its `Idempotency-Key`."""
-        data = msgspec.json.encode(body) if body is not None else None
+        data = BytesIO(msgspec.json.encode(body)) if body is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key is not None:
             headers["Idempotency-Key"] = key
