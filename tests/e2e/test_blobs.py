@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.shelf import MODEL, Shelf, open_shelf
+from e2e.stack_commands import Command
 from e2e.uploads import BLOBS, JPEG, PNG, attached, confirmation, put, sees_images, sight, slot_for, uploaded
 from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_domain import ids
 from gridloom_kit.objects import open_objects
+from gridloom_local.home import Home
 from gridloom_testing.builders import a_job_id
 from gridloom_testing.clients import JOBS, Answer, ApiClient
 from gridloom_testing.grid import Grid, open_grid
@@ -188,6 +191,39 @@ async def test_a_confirmation_survives_the_death_of_the_blob_service(grid: Grid,
 
     assert (refused.status, confirmed.status) == (503, 200)
     assert (await client.ended(job))["output"] == f"{sight(PNG)} "
+
+
+async def test_the_command_submits_a_job_with_its_images(grid: Grid, client: ApiClient, tmp_path: Path) -> None:
+    command = Command(Home(tmp_path), more={"GRIDLOOM_URL": grid.url, "GRIDLOOM_API_KEY": client.key})
+    picture, photo, text = (tmp_path / name for name in ("one.png", "two.jpg", "three.png"))
+    picture.write_bytes(PNG)
+    photo.write_bytes(JPEG)
+    text.write_bytes(b"no picture")
+    wish = ("jobs", "submit", QUIET, "--model", "synthetic", "--watch")
+
+    seen, refused = await asyncio.to_thread(
+        lambda: (
+            command.succeed(*wish, "--image", str(picture), "--image", str(photo)),
+            command.run(*wish, "--image", str(text)),
+        )
+    )
+
+    assert seen == f"{sight(PNG)} {sight(JPEG, 'image/jpeg')} \n"
+    assert (refused.returncode, "is no image" in refused.stderr) == (1, True)
+    assert (await client.call("GET", JOBS)).body["total"] == 1
+
+
+async def test_the_command_leaves_no_job_behind_whose_image_the_grid_refuses(
+    grid: Grid, client: ApiClient, tmp_path: Path
+) -> None:
+    command = Command(Home(tmp_path), more={"GRIDLOOM_URL": grid.url, "GRIDLOOM_API_KEY": client.key})
+    (tmp_path / "huge.png").write_bytes(PNG + bytes(MAX_IMAGE_BYTES))
+    wish = ("jobs", "submit", QUIET, "--model", "synthetic", "--image", str(tmp_path / "huge.png"))
+
+    refused = await asyncio.to_thread(lambda: command.run(*wish))
+
+    [job] = (await client.call("GET", JOBS)).body["jobs"]
+    assert (refused.returncode, "413" in refused.stderr, job.get("cancelled")) == (4, True, True)
 
 
 @pytest.fixture

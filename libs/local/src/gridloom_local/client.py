@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from gridloom_local.problems import NOT_REACHABLE, REFUSED, Problem
 from gridloom_local.sse import Event, SseParser
@@ -62,6 +64,16 @@ class Client:
         if answer.status >= 400:
             raise refusal(method, path, answer.status, received)
         return received
+
+    async def upload(self, url: str, file: Path) -> int:
+        """Store a file at a presigned URL, which is authorization enough; return the status. Raises Problem."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_SECONDS, sock_read=_WITHIN_SECONDS)
+        try:
+            with file.open("rb") as content:
+                async with self._session.put(URL(url, encoded=True), data=content, timeout=timeout) as answer:
+                    return answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Problem(f"{file} could not be uploaded: {type(error).__name__}", exit_code=NOT_REACHABLE) from error
 
     async def every(self, path: str, name: str) -> list[dict[str, Any]]:
         """Return the entries called `name` of every page of a listing of the admin API. Raises Problem."""

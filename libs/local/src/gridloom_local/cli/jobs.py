@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,9 +15,11 @@ from gridloom_local.client import Client
 from gridloom_local.facts import setting
 from gridloom_local.story import print_story
 from gridloom_local.tables import print_fields, print_json, print_rows
+from gridloom_local.uploading import submit_with_files
 from gridloom_local.voice import Voice
 from gridloom_local.watching import follow_job, require_success
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 _COLUMNS = {"job": "job_id", "status": "status", "model": "model", "tag": "tag", "priority": "priority"}
@@ -33,14 +37,16 @@ def jobs() -> None:
 @click.option("--tag", help="A label to find the job by.")
 @click.option("--timeout-seconds", type=int, help="How long the answer may take from when a worker has the job.")
 @click.option("--webhook-url", help="Where to post the job when it has ended.")
+@click.option("--image", "images", type=_FILE, multiple=True, help="A picture to look at; may be given several times.")
 @click.option("--watch", is_flag=True, help="Print the answer as it comes.")
 @json_option
-def submit(prompt: str, model: str | None, watch: bool, as_json: bool, **options: Any) -> None:
+def submit(prompt: str, model: str | None, images: tuple[Path, ...], **options: Any) -> None:
     """Submit a prompt; `-` reads it from standard input."""
+    shown = {name: options.pop(name) for name in ("watch", "as_json")}
     text = sys.stdin.read() if prompt == "-" else prompt
     body = {"model": model or setting("model", home(), os.environ), "prompt": text}
     body |= {name: value for name, value in options.items() if value is not None}
-    ask(lambda client: _submit(client, body, watch=watch, as_json=as_json))
+    ask(lambda client: _submit(client, body, images, **shown))
 
 
 @jobs.command("watch")
@@ -109,8 +115,11 @@ def models(as_json: bool) -> None:
     print_json(answer) if as_json else print_rows(columns | {"tokens/s": "tokens_per_second"}, answer)
 
 
-async def _submit(client: Client, body: dict[str, Any], *, watch: bool, as_json: bool) -> None:
-    accepted = await client.call("POST", "/api/v1/jobs", body)
+async def _submit(client: Client, body: dict[str, Any], images: Sequence[Path], *, watch: bool, as_json: bool) -> None:
+    if images:
+        accepted = await submit_with_files(client, body, images)
+    else:
+        accepted = await client.call("POST", "/api/v1/jobs", body)
     if watch:
         click.echo(f"job {accepted['job_id']}", err=True)
         await _watch(client, accepted["job_id"])
