@@ -38,12 +38,13 @@ from gridloom_contract.registry import (
     RETRY_JOB,
     Channel,
 )
+from gridloom_contract.vocabulary import State
 from gridloom_domain.errors import NotFound
 from gridloom_gateway.follow import Follower
 from gridloom_gateway.followers import Followers
-from gridloom_gateway.intake import Intake
 from gridloom_gateway.objects import Objects
 from gridloom_gateway.people import Caller
+from gridloom_gateway.submissions import Submissions
 from gridloom_gateway.updates import Position
 from gridloom_kit.bus import Bus
 
@@ -66,6 +67,11 @@ class Questions:
         """Return the job. Raises `NotFound`."""
         return await self.about_job(GET_JOB, GetJob(job=job, account=account), Job)
 
+    async def waiting(self, account: str) -> int:
+        """Return how many jobs of the account wait, held ones too."""
+        question = ListJobs(account=account, states=(State.HELD, State.QUEUED), per_page=1)
+        return (await self.ask(LIST_JOBS, question, JobPage)).total
+
     async def about_job(self, channel: Channel, question: Message, answer: type[R]) -> R:
         """Ask about one job; whatever the scheduler calls missing becomes the one `NotFound`."""
         try:
@@ -85,10 +91,15 @@ class Desk:
     """The verbs. `mint` makes job ids: the sender of a job names it, so that sending it twice makes one job."""
 
     def __init__(
-        self, questions: Questions, intake: Intake, followers: Followers, objects: Objects, mint: Callable[[], str]
+        self,
+        questions: Questions,
+        submissions: Submissions,
+        followers: Followers,
+        objects: Objects,
+        mint: Callable[[], str],
     ) -> None:
         self._questions = questions
-        self._intake = intake
+        self._submissions = submissions
         self._followers = followers
         self._objects = objects
         self._mint = mint
@@ -98,8 +109,12 @@ class Desk:
         return caller.new_id or self._mint()
 
     async def submit(self, submission: Submission) -> Acceptance:
-        """Take a job in: once this returns it will not be lost. Raises what `Intake.submit` does."""
-        return await self._intake.submit(submission)
+        """Take a job in: once this returns it will not be lost. Raises what `Submissions.submit` does."""
+        return await self._submissions.submit(submission)
+
+    async def boosted(self, caller: Caller) -> Caller:
+        """Return the caller with the priority that its jobs have if they name none."""
+        return await self._submissions.boosted(caller)
 
     async def get(self, account: str, job: str) -> Job:
         """Return the job. Raises `NotFound`."""

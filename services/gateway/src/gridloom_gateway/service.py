@@ -19,6 +19,7 @@ from gridloom_gateway.app import build_app
 from gridloom_gateway.auth import AdminGate, Authenticator
 from gridloom_gateway.blobs import Files
 from gridloom_gateway.desk import Desk, Questions
+from gridloom_gateway.dialects.admin import plans as admin_plans
 from gridloom_gateway.dialects.admin import routes as admin
 from gridloom_gateway.dialects.admin import usage as admin_usage
 from gridloom_gateway.dialects.native import routes as native
@@ -40,6 +41,7 @@ from gridloom_gateway.objects import Objects
 from gridloom_gateway.office import Fleet, Office
 from gridloom_gateway.openapi import describe
 from gridloom_gateway.plans import Plans
+from gridloom_gateway.quota_desk import QuotaDesk
 from gridloom_gateway.rates import Rates
 from gridloom_gateway.reading import BodyReader
 from gridloom_gateway.rendering import Rendering
@@ -47,7 +49,9 @@ from gridloom_gateway.room import Room
 from gridloom_gateway.route import Dialect
 from gridloom_gateway.settings import Settings
 from gridloom_gateway.store import INDEXES, Store
+from gridloom_gateway.submissions import Submissions
 from gridloom_gateway.usage_desk import UsageDesk
+from gridloom_gateway.waiting import WaitingRoom
 from gridloom_gateway.webhooks import Deliveries, WebhookOrders
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
@@ -139,7 +143,8 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     settings, bus, clock, store = parts.settings, parts.bus, parts.clock, parts.store
     questions = Questions(bus, settings.answer_timeout_seconds)
     followers = parts.followers(questions)
-    desk = Desk(questions, intake, followers, parts.objects, parts.mint)
+    submissions = Submissions(intake, parts.plans, WaitingRoom(questions.waiting, clock))
+    desk = Desk(questions, submissions, followers, parts.objects, parts.mint)
     gathering = Gathering(Room(settings.large_bodies_bytes), settings.body_timeout_seconds)
     bodies = BodyReader(settings.body_timeout_seconds, gathering)
     api = native.Native(desk, parts.webhook_orders(), bodies, settings.stream_write_timeout_seconds)
@@ -188,7 +193,11 @@ def _dialects(parts: _Parts, api: native.Native, questions: Questions) -> tuple[
             *native_usage.routes(usage),
             *native_blobs.routes(native_blobs.Blobs(Files(parts.bus), api.bodies)),
         ),
-        admin.dialect(admin.Admin(office, api.bodies), *admin_usage.routes(admin_usage.UsageRoutes(usage, accounts))),
+        admin.dialect(
+            admin.Admin(office, api.bodies),
+            *admin_usage.routes(admin_usage.UsageRoutes(usage, accounts)),
+            *admin_plans.routes(admin_plans.PlanRoutes(QuotaDesk(parts.bus, parts.plans, accounts), api.bodies)),
+        ),
         docs.dialect(pages, native.render, HTTP),
     )
     pages.publish(describe(dialects, version_of(GATEWAY), settings.public_base_url or "/"))

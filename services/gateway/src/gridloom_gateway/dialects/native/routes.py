@@ -46,6 +46,7 @@ class Native:
     async def submit(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """POST /jobs."""
         body = await self.bodies.decode(request, _submit)
+        caller = await self.desk.boosted(caller)
         job = self.desk.mint(caller)
         webhook = self.webhooks.order(body.webhook_url, key_of(request), job, translate.DIALECT)
         submission = translate.to_submission(body, caller, job, webhook, current_traceparent())

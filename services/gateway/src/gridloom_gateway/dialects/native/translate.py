@@ -160,6 +160,7 @@ def from_job(job: jobs.Job) -> wire.JobDocument:
         cancelled=True if job.state is State.CANCELED else UNSET,
         data_removed=job.data_removed or UNSET,
         waiting_for=_if_set(job.reason) if job.state is State.HELD else UNSET,
+        held_until=_moment_if_set(job.held_until) if job.state is State.HELD else UNSET,
         queue_position=_if_set(job.queue_position),
         estimated_start_seconds=_if_set(job.estimated_start_seconds),
     )

@@ -61,7 +61,8 @@ class Submitted(Struct, frozen=True, kw_only=True):
 class JobDocument(Struct, frozen=True, kw_only=True):
     """A job. `output` and its counts come once it is completed; `cancelled` tells a cancellation from a failure.
 
-    `data_removed` says that the retention is over and the output with it.
+    `data_removed` says that the retention is over and the output with it. `waiting_for` says why a pending job is not
+    in the queue (`quota`, `blob`, `backoff`), and `held_until` when it comes back there by itself at the latest.
     """
 
     job_id: JobId
@@ -87,6 +88,7 @@ class JobDocument(Struct, frozen=True, kw_only=True):
     cancelled: bool | UnsetType = UNSET
     data_removed: bool | UnsetType = UNSET
     waiting_for: str | UnsetType = UNSET
+    held_until: Moment | UnsetType = UNSET
     queue_position: int | UnsetType = UNSET
     estimated_start_seconds: float | UnsetType = UNSET
 
