@@ -13,30 +13,44 @@ _JSON = "application/json"
 
 @dataclass(frozen=True)
 class Call:
-    """One operation. `names` are its path parameters; `is_for_accounts` says whose key it takes."""
+    """One operation. `names` are its path parameters; `is_for_accounts` says whose key it takes.
+
+    `query` and `fields` are what its query and its body may hold.
+    """
 
     method: str
     path: str
     names: tuple[str, ...]
     is_for_accounts: bool
     body: Any
+    query: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
     def with_ids(self, ids: dict[str, str]) -> str:
         """Return the path with its parameters filled in. Raises KeyError for one that the test does not know."""
         return self.path.format(**{name: ids[name] for name in self.names})
 
 
-def calls_with_ids(document: dict[str, Any]) -> list[Call]:
-    """Return every operation that takes a key and an id in its path, at every place where it is served."""
-    found = []
-    for path, operations in document["paths"].items():
-        names = tuple(_PARAMETER.findall(path))
-        for method, operation in operations.items():
-            security = [kind for choice in operation["security"] for kind in choice]
-            for place in _places(document, path) if names and security else ():
-                body = _body(document, operation)
-                found.append(Call(method.upper(), place, names, "apiKey" in security, body))
-    return found
+def calls_in(document: dict[str, Any]) -> list[Call]:
+    """Return every operation that takes a key, at every place where it is served."""
+    return [
+        call
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if operation["security"]
+        for call in _calls(document, path, method, operation)
+    ]
+
+
+def _calls(document: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> list[Call]:
+    names = tuple(_PARAMETER.findall(path))
+    security = [kind for choice in operation["security"] for kind in choice]
+    query = tuple(each["name"] for each in operation["parameters"] if each["in"] == "query")
+    body, fields = _body(document, operation), _fields(document, operation)
+    return [
+        Call(method.upper(), place, names, "apiKey" in security, body, query, fields)
+        for place in _places(document, path)
+    ]
 
 
 def _places(document: dict[str, Any], path: str) -> list[str]:
@@ -52,6 +66,13 @@ def _body(document: dict[str, Any], operation: dict[str, Any]) -> Any:
     if "requestBody" not in operation:
         return None
     return example_of(document, operation["requestBody"]["content"][_JSON]["schema"])
+
+
+def _fields(document: dict[str, Any], operation: dict[str, Any]) -> tuple[str, ...]:
+    if "requestBody" not in operation:
+        return ()
+    reference = operation["requestBody"]["content"][_JSON]["schema"]["$ref"]
+    return tuple(document["components"]["schemas"][reference.rsplit("/", 1)[1]]["properties"])
 
 
 def example_of(document: dict[str, Any], schema: dict[str, Any]) -> Any:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from e2e.described import Call, calls_with_ids
-from e2e.hooks import DELIVERIES, delivery_of
-from e2e.shelf import MODEL
+from e2e.described import Call, calls_in
+from e2e.hooks import delivery_of, secret_of
+from e2e.shelf import MODEL, Shelf
 from e2e.uploads import slot_for
 from gridloom_contract.registry import BLOB, GATEWAY, USAGE, WEBHOOK
 from gridloom_domain import ids
@@ -22,6 +22,16 @@ from gridloom_testing.clients import JOBS, Answer, ApiClient
 from gridloom_testing.grid import Grid
 
 Ids = dict[str, str]
+
+NAMING = frozenset({"job_id", "deliveries", "tag"})
+"""Fields of queries and bodies that name what belongs to somebody."""
+HARMLESS = (
+    frozenset({"model", "model_match", "prompt", "priority", "timeout_seconds", "webhook_url", "blob_type"})
+    | {"expect_blobs", "status", "state", "page", "per_page", "since", "until", "from", "to", "group_by", "format"}
+    | {"body", "headers"}
+)
+"""Those that name nothing of anybody's."""
+TAG = "the owner's own tag"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +57,8 @@ async def stranger(grid: Grid, patient_url: str) -> AsyncIterator[ApiClient]:
 async def jobs(client: ApiClient) -> list[str]:
     """One job in each state, each with a webhook: running (for ever), completed, failed, canceled."""
     prompts = ("[[hang]]", "hello", "[[reject]]", "[[hang]]")
-    found = [await client.submit(prompt=prompt, webhook_url="https://receiver.invalid/") for prompt in prompts]
+    usual = {"tag": TAG, "webhook_url": "https://receiver.invalid/"}
+    found = [await client.submit(prompt=prompt, **usual) for prompt in prompts]
     await client.until(found[0], "running")
     for job in found[1:3]:
         await client.ended(job)
@@ -57,8 +68,8 @@ async def jobs(client: ApiClient) -> list[str]:
 
 @pytest.fixture
 async def calls(client: ApiClient) -> list[Call]:
-    """Every served operation that takes an id."""
-    return calls_with_ids((await client.call("GET", "/openapi.json")).body)
+    """Every served operation that takes a key."""
+    return calls_in((await client.call("GET", "/openapi.json")).body)
 
 
 def ids_of(grid: Grid, client: ApiClient) -> Ids:
@@ -69,13 +80,13 @@ def ids_of(grid: Grid, client: ApiClient) -> Ids:
         each["id"] for each in accounts if kid in str(grid.ask("GET", f"/admin/v1/accounts/{each['id']}/keys"))
     )
     worker = grid.ask("GET", "/admin/v1/workers")["workers"][0]["worker"]
-    return {"account": account, "kid": kid, "worker": worker}
+    return {"account": account, "kid": kid, "worker": worker, "plan": "default"}
 
 
 def unknown_ids() -> Ids:
     """Ids of the right form that nothing has."""
     job = a_job_id()
-    known = {"account": f"acc_{'a' * 20}", "kid": "a" * 12, "worker": a_worker_id()}
+    known = {"account": f"acc_{'a' * 20}", "kid": "a" * 12, "worker": a_worker_id(), "plan": "nobodys"}
     return known | {"id": ids.as_uuid(job), "delivery": f"evt_{job}_4", "blob": ids.as_uuid(job)}
 
 
@@ -84,6 +95,15 @@ async def tried(stranger: ApiClient, call: Call, named: Ids) -> tuple[int, Any, 
     answer: Answer = await stranger.call(call.method, call.with_ids(named), call.body)
     body = {name: value for name, value in (answer.body or {}).items() if name != "request_id"}
     return answer.status, body, answer.headers["Content-Type"]
+
+
+async def told_about(stranger: ApiClient, call: Call, things: dict[str, Any]) -> Answer:
+    """Return the answer to a call without an id in its path whose query and body name these things."""
+    unsorted = {*call.query, *call.fields} - NAMING - HARMLESS
+    assert not unsorted, f"does {call.method} {call.path} name something of somebody's by {unsorted}?"
+    query = {name: things[name] for name in call.query if name in NAMING}
+    body = (call.body or {}) | {name: things[name] for name in call.fields if name in NAMING} if call.fields else None
+    return await stranger.call(call.method, call.path, body, params=query)
 
 
 @pytest.mark.usefixtures("shelf")
@@ -96,7 +116,7 @@ async def test_every_route_with_an_id_answers_a_stranger_as_if_it_never_was(
     theirs = ids_of(grid, client) | {"delivery": told["id"], "blob": slot.body["blob_id"]}
     assert len([call for call in calls if call.is_for_accounts and JOBS in call.path]) >= 7
 
-    for call in calls:
+    for call in [call for call in calls if call.names]:
         unknown = await tried(stranger, call, unknown_ids())
         assert unknown[0] == (404 if call.is_for_accounts else 401), (call, unknown)
         for job in jobs if call.is_for_accounts else jobs[:1]:
@@ -106,14 +126,54 @@ async def test_every_route_with_an_id_answers_a_stranger_as_if_it_never_was(
     assert (await delivery_of(client, jobs[1], "pending"))["id"] == told["id"]
 
 
-async def test_a_stranger_lists_and_cancels_nothing_of_others(
-    client: ApiClient, stranger: ApiClient, jobs: list[str]
+async def test_every_other_route_tells_a_stranger_nothing_and_does_nothing_to_others(
+    client: ApiClient, stranger: ApiClient, shelf: Shelf, jobs: list[str], calls: list[Call]
 ) -> None:
-    before = [await client.job(job) for job in jobs]
+    waiting = await client.submit(shelf.model, tag=TAG)
+    delivery = (await delivery_of(client, jobs[1], "pending"))["id"]
+    secret = await secret_of(client)
+    before = [await client.job(job) for job in [*jobs, waiting]]
+    things = {"job_id": waiting, "deliveries": [delivery], "tag": TAG}
 
-    for listed in (JOBS, DELIVERIES):
-        assert (await stranger.call("GET", listed)).body["total"] == 0
-    assert (await stranger.call("DELETE", f"{JOBS}/cancel_all")).body == {"cancelled": 0}
+    for call in [call for call in calls if call.is_for_accounts and not call.names]:
+        answer = await told_about(stranger, call, things)
+        assert answer.status not in {401, 403, 405, 500}, (call, answer)
+        shown = str(answer.body)
+        assert not [one for one in (*jobs, waiting, delivery, secret) if one in shown], (call, shown)
 
-    assert [await client.job(job) for job in jobs] == before
+    assert [await client.job(job) for job in [*jobs, waiting]] == before
+    assert await secret_of(client) == secret
+    assert (await stranger.call("GET", f"{JOBS}?tag={TAG}")).body["total"] == 0
+    await client.call("DELETE", f"{JOBS}/{waiting}")
     await client.call("POST", f"{JOBS}/{jobs[0]}/cancel")
+
+
+async def test_a_strangers_idempotency_key_is_another(client: ApiClient, stranger: ApiClient) -> None:
+    wish = {"model": "synthetic", "prompt": "hello"}
+    mine, theirs = [await each.call("POST", JOBS, wish, key="order 1") for each in (client, stranger)]
+
+    assert (mine.status, theirs.status) == (201, 201)
+    assert mine.body["job_id"] != theirs.body["job_id"]
+
+
+async def test_no_route_opens_without_a_key_or_with_one_of_another_kind(
+    grid: Grid, patient_url: str, stranger: ApiClient, calls: list[Call]
+) -> None:
+    async with ApiClient(patient_url, "") as nobody, ApiClient(patient_url, grid.admin_key) as operator:
+        for call in calls:
+            path = call.with_ids(unknown_ids())
+            wrong = operator if call.is_for_accounts else stranger
+            for caller in (nobody, wrong):
+                answer = await caller.call(call.method, path, call.body)
+                assert (answer.status, answer.body["error"]) == (401, "unauthenticated"), (call, answer)
+
+
+async def test_a_key_that_may_only_read_changes_nothing_on_any_route(
+    grid: Grid, client: ApiClient, patient_url: str, calls: list[Call]
+) -> None:
+    account = ids_of(grid, client)["account"]
+    key = grid.ask("POST", f"/admin/v1/accounts/{account}/keys", {"scopes": ["jobs:read"]})["key"]
+    async with ApiClient(patient_url, key) as reader:
+        for call in [call for call in calls if call.is_for_accounts and call.method != "GET"]:
+            answer = await reader.call(call.method, call.with_ids(unknown_ids()), call.body)
+            assert (answer.status, answer.body["error"]) == (403, "forbidden"), (call, answer)
