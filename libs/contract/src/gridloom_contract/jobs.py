@@ -15,12 +15,18 @@ MAX_INLINE_BYTES: Final = 256 * 1024
 
 
 class Task(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """What the engine gets. `prompt` or `messages` is set; `params` are sampling parameters handed on as they are."""
+    """What the engine gets. `prompt` or `messages` is set; `params` are sampling parameters handed on as they are.
+
+    Or it is *raw*: then `raw` is the body of an OpenAI request, all else unset, and it goes to the engine untouched but
+    for `model`, `stream` and `stream_options`, which the worker sets; `kind` says to which path. A raw task that is
+    kept elsewhere, or left out, is still recognizable: `raw` is empty then.
+    """
 
     kind: Kind = Kind.CHAT
     prompt: str | None = None
     messages: tuple[dict[str, Any], ...] | None = None
     params: dict[str, Any] = {}
+    raw: dict[str, Any] | None = None
 
 
 class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,6 +38,10 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
 
     So many `files` will follow: the job is held until they are there, for as long as an upload may take at most. One
     that `may_get_files` is held for a moment if its model takes images: time to make a slot (API.md §1.1, 10).
+
+    Not claimed within `capacity_wait_seconds` of its creation, it fails with `no_capacity`. One that `needs_provider`
+    is refused with `no_capacity` at once if no worker that is online offers its model (or its `node` is not). A job
+    that is not `listed` is found by its id alone. `parent` is the batch it is a line of.
     """
 
     job: str
@@ -57,6 +67,10 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
     task_bytes: int = 0
     files: int = 0
     may_get_files: bool = False
+    capacity_wait_seconds: float | None = None
+    needs_provider: bool = False
+    listed: bool = True
+    parent: str | None = None
 
 
 class SubmitJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.submit.1"):
@@ -81,8 +95,9 @@ class JobsSubmitted(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 
 class Job(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.document.1"):
-    """A job as its owner may see it. Times are the scheduler's. `output` is the whole text once it succeeded; a large
-    one is the object `output_ref` instead, UTF-8.
+    """A job as its owner may see it. Times are the scheduler's. `output` is the whole text once it succeeded, of a raw
+    task the JSON of the whole answer (`gridloom_domain.completions`); a large one is the object `output_ref` instead,
+    UTF-8.
     """
 
     job: str
@@ -118,6 +133,8 @@ class Job(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.docum
     error: Fault | None = None
     queue_position: int | None = None
     estimated_start_seconds: float | None = None
+    listed: bool = True
+    parent: str | None = None
 
 
 class GetJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.get.1"):
@@ -129,7 +146,9 @@ class GetJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.ge
 
 class ListJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.list.1"):
     """Gateway to scheduler:
-    one page of an account's jobs, newest first. Empty `states` means all. `page` is 1-based.
+    one page of an account's jobs, newest first. Empty `states` or `dialects` means all. `page` is 1-based.
+
+    `listed` None means all, whether their dialects list them or not; `since` is the earliest creation that counts.
     """
 
     account: str
@@ -137,6 +156,10 @@ class ListJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs
     tag: str | None = None
     page: int = 1
     per_page: int = 25
+    dialects: tuple[str, ...] = ()
+    listed: bool | None = None
+    parent: str | None = None
+    since: Instant | None = None
 
 
 class JobPage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.page.1"):

@@ -104,7 +104,8 @@ class StartReport(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 class ResultReport(Value, frozen=True, kw_only=True, omit_defaults=True):
     """The attempt ended. `fault` is None on success, and then `output` is the whole text, or `output_ref` is where it
-    was uploaded: that is a must if its JSON has more than `MAX_INLINE_BYTES`.
+    was uploaded: that is a must if its JSON has more than `MAX_INLINE_BYTES`. The text of a raw task is the JSON of
+    the whole answer, as the engine would have given it unstreamed, without `id`, `object`, `created` and `model`.
 
     `refused` hands an order back untouched (draining, unknown model): it does not count as a failed attempt.
     Seconds are the worker's measurements and serve only for display and speed.
@@ -194,6 +195,9 @@ class TokenChunk(Message, frozen=True, kw_only=True, omit_defaults=True, tag="to
 
     Chunks of one attempt are contiguous, so a reader sees a gap or a repetition by the offset alone. Losing chunks
     costs a delay and never text: the result carries all of it.
+
+    The text of a raw task is frames: what each of the engine's chunks said without `id`, `object`, `created` and
+    `model`, as compact JSON and a newline. No chunk ends within a frame, unless that alone is too large for one.
     """
 
     job: str
