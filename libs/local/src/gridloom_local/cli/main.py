@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "webhooks": ("webhooks", "What was delivered to receivers, and delivering it again."),
     "usage": ("usage", "Show what the account used, and what is left of its quota."),
     "models": ("jobs", "List the models that workers have offered."),
+    "plans": ("plans", "What accounts may use: tokens, rates, waiting and parallel jobs."),
+    "quota": ("plans", "How accounts stand, and the proof that no token is lost."),
     "accounts": ("accounts", "Who may use the grid."),
     "keys": ("accounts", "The API keys of accounts."),
     "workers": ("workers", "The machines that do the work."),
