@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -22,10 +23,13 @@ from e2e.hooks import (
 )
 from e2e.shelf import MODEL, Shelf, open_shelf
 from e2e.stack_commands import Command
+from gridloom_contract.jobs import MAX_INLINE_BYTES
+from gridloom_contract.registry import BLOB
 from gridloom_local.home import Home
 from gridloom_testing.clients import JOBS, ApiClient
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
+from gridloom_worker.engines.synthetic import repeated, word
 from integration.webhook.receivers import Receiver, listening, silent, status
 
 HANGING = "[[hang]]"
@@ -35,6 +39,7 @@ HANGING = "[[hang]]"
 def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
     """A grid that delivers to this machine, and whose webhook service tries again soon."""
     with open_grid(infra, mongo_server, tmp_path_factory.mktemp("hooked")) as opened:
+        opened.start(BLOB)
         start_hooked(opened)
         yield opened
 
@@ -143,6 +148,35 @@ async def test_every_attempt_has_the_same_id_and_bytes_and_stands_in_the_log(
     told = [(attempt["result"], attempt["status"], attempt.get("response")) for attempt in delivery["attempts"]]
     assert told == [("5xx", 500, "sorry"), ("5xx", 503, None), ("2xx", 204, None)]
     assert (await client.call("GET", f"{DELIVERIES}/{delivery['id']}")).body == delivery
+
+
+def prompt_for(fewest_bytes: int, most_bytes: int) -> str:
+    """Return a prompt to which the synthetic engine says so much."""
+    for tokens in range(1, 100):
+        for number in range(100):
+            prompt = f"[[tokens={tokens}]] [[repeat=1000]] {number}"
+            seed = crc32(prompt.encode())
+            if fewest_bytes <= sum(len(repeated(word(seed, index), 1000)) for index in range(tokens)) <= most_bytes:
+                return prompt
+    raise AssertionError("no such prompt")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [prompt_for(MAX_INLINE_BYTES - 300, MAX_INLINE_BYTES), "[[tokens=600]] [[repeat=1000]]"],
+    ids=["just too large with what is around the text", "megabytes"],
+)
+async def test_a_body_too_large_for_the_bus_is_delivered_all_the_same(
+    client: ApiClient, receiver: Receiver, prompt: str
+) -> None:
+    receiver.behaviours = [status(500), status(200)]
+    job = await submitted(client, receiver, prompt)
+
+    first, second = await receiver.received(2)
+
+    assert len(first.body) > MAX_INLINE_BYTES
+    assert first.body == second.body == await bytes_of(client, job)
+    await assert_authentic(second, client)
 
 
 async def test_a_dead_receiver_delays_neither_jobs_nor_the_deliveries_of_others(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 from gridloom_contract.blobs import Purpose
+from gridloom_contract.jobs import MAX_INLINE_BYTES
 from gridloom_contract.webhooks import RenderedJob, RenderJob
 from gridloom_domain.errors import Invalid
 from gridloom_gateway.filling import Rendered, filled
 from gridloom_gateway.objects import Objects, Owner
-from gridloom_kit.transfer import Content
+from gridloom_kit.transfer import Content, content_of
 
 Render = Callable[[str, str], Awaitable[Rendered]]
 """`render(account, job)` returns the job's GET answer at this moment. Raises `FaultError`."""
@@ -23,7 +24,7 @@ class Rendering:
         self._objects = objects
 
     async def on_render(self, question: RenderJob) -> RenderedJob:
-        """Return the body; one with a large output is an object.
+        """Return the body; a large one is an object.
 
         Raises `NotFound`, `Invalid` for an API that is not served here, `TooLarge`, or `Unavailable`.
         """
@@ -31,9 +32,12 @@ class Rendering:
         if render is None:
             raise Invalid(f"no API called {question.format[:64]!r} renders jobs", "format")
         document = await render(question.account, question.job)
-        if document.text_ref is None:
+        if document.text_ref is not None:
+            content = await self._content_of(document.content, document.text_ref)
+        elif len(document.content) > MAX_INLINE_BYTES:
+            content = content_of(document.content)
+        else:
             return RenderedJob(body=document.content)
-        content = await self._content_of(document.content, document.text_ref)
         owner = Owner(question.account, question.job)
         return RenderedJob(ref=await self._objects.store(owner, Purpose.EVENT, content))
 

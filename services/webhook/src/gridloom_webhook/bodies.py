@@ -17,7 +17,8 @@ from gridloom_domain.errors import NotFound, TooLarge, Unavailable
 from gridloom_kit.bus import Bus
 from gridloom_webhook.record import Delivery, Subscription
 
-_RENDER_SECONDS = 10.0
+_RENDER_SECONDS = 25.0
+"""A large body is read, written and copied first; less than until the fact would come again."""
 _FETCH = ClientTimeout(total=20, connect=5)
 _LINK_SECONDS = 120
 _MOST_BYTES = 64 * 1024 * 1024
