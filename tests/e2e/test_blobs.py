@@ -48,6 +48,14 @@ def shelf(grid: Grid) -> Shelf:
 
 
 @pytest.fixture
+async def client(grid: Grid) -> AsyncIterator[ApiClient]:
+    """A client of a new account, whose waiting jobs stand in nobody's way afterwards."""
+    async with grid.client() as client:
+        yield client
+        await client.call("DELETE", f"{JOBS}/cancel_all")
+
+
+@pytest.fixture
 async def engine(grid: Grid) -> AsyncIterator[RudeEngine]:
     """An engine whose model takes images, and a worker that serves it."""
     async with rude_engine(chat=streams(*GOOD_STREAM), models=sees_images(SEEING)) as engine:
@@ -176,6 +184,39 @@ async def test_while_s3_is_down_files_are_refused_for_now_and_jobs_go_on(
     assert [answer.status for answer in refused] == [503, 503]
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
     assert (await confirmation(client, open_slot)).status == 200
+
+
+async def test_a_job_whose_worker_finds_s3_down_loses_nothing(grid: Grid, client: ApiClient, shelf: Shelf) -> None:
+    job = await client.submit(model=MODEL, prompt=QUIET)
+    await attached(client, job)
+    grid.s3.kill()
+    try:
+        shelf.resume()
+        await client.reached(job, "assigned")
+    finally:
+        grid.s3.start()
+
+    document = await client.ended(job)
+    shelf.drain()
+
+    assert (document["status"], document["output"]) == ("completed", f"{sight(PNG)} ")
+
+
+async def test_a_job_whose_image_vanished_fails_and_says_why(grid: Grid, client: ApiClient, shelf: Shelf) -> None:
+    job = await client.submit(model=MODEL, prompt=QUIET)
+    await attached(client, job)
+    async with open_objects(grid.s3.endpoint_url, grid.s3.access_key, grid.s3.secret_key) as bucket:
+        for found in (await bucket.list_objects_v2(Bucket=grid.s3.bucket))["Contents"]:
+            await bucket.delete_object(Bucket=grid.s3.bucket, Key=found["Key"])
+    shelf.resume()
+
+    document = await client.ended(job)
+    shelf.drain()
+
+    assert (document["status"], document["attempts"]) == ("failed", 1)
+    assert "there no more" in document["error"]
+    finished = (await client.timeline(job))[-1]
+    assert (finished["reason"], finished["fault"]["code"]) == ("input_lost", "not_found")
 
 
 async def test_a_confirmation_survives_the_death_of_the_blob_service(grid: Grid, client: ApiClient) -> None:
