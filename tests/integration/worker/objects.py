@@ -30,7 +30,11 @@ class ObjectShelf:
     async def slot(self, question: AskUpload) -> UploadSlot:
         """Answer a worker that asks where to put its output."""
         key = f"output-{question.job}-{question.attempt}"
-        return UploadSlot(ref=key, url=await self._signed("put_object", Key=key, ContentLength=question.size_bytes))
+        return UploadSlot(ref=key, url=await self.put_url(key, question.size_bytes))
+
+    async def put_url(self, key: str, size_bytes: int) -> str:
+        """Return a URL that stores an object of exactly this size."""
+        return await self._signed("put_object", Key=key, ContentLength=size_bytes)
 
     async def content(self, key: str) -> bytes:
         """Return what lies under a key."""

@@ -35,6 +35,11 @@ class Gathering:
         return request[_BODY]
 
     @staticmethod
+    def has_body_of(request: web.Request) -> bool:
+        """Say whether the body was gathered and not forgotten yet."""
+        return _BODY in request
+
+    @staticmethod
     def forget(request: web.Request) -> None:
         """Let go of the body. `request.read()` would keep it for as long as the request lasts."""
         request.pop(_BODY, None)

@@ -57,7 +57,7 @@ class BodyReader:
     async def read(self, request: web.Request) -> bytes:
         """Return the body; asked again before it is decoded, the same. Raises what `decode` raises of it."""
         try:
-            if request.content.is_eof():
+            if request.content.is_eof() and not self.gathering.has_body_of(request):
                 return await request.read()
             return await self.gathering.body_of(request)
         except TimeoutError:
