@@ -74,6 +74,19 @@ def test_everything_else_of_the_task_stays() -> None:
     assert with_images(task, [PICTURE]).params == task.params
 
 
+@pytest.mark.parametrize("told", [[user("Look:")], ["nonsense", user("Look:")]])
+def test_images_go_into_the_messages_of_a_raw_task(told: list[Any]) -> None:
+    task = with_images(Task(raw={"messages": told, "n": 1}), [PICTURE])
+
+    assert task.raw == {"messages": (*told[:-1], user([text("Look:"), part_of(PICTURE)])), "n": 1}
+    assert task.messages is None
+
+
+@pytest.mark.parametrize("raw", [{}, {"messages": None}, {"messages": "nonsense"}])
+def test_a_raw_task_without_messages_gets_one(raw: dict[str, Any]) -> None:
+    assert with_images(Task(raw=raw), [PICTURE]).raw == {"messages": (user([part_of(PICTURE)]),)}
+
+
 def test_a_completion_takes_no_images() -> None:
     with pytest.raises(FaultError) as error:
         with_images(Task(kind=Kind.COMPLETION, prompt="x"), [PICTURE])

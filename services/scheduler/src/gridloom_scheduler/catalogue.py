@@ -67,8 +67,9 @@ class Catalogue:
 
     def takes_images(self, submission: Submission, family: str) -> bool:
         """Whether the model a job asks for, or one of the family it asks for, takes images."""
-        names = self._families.get(family, ()) if submission.match is Match.FAMILY else (submission.model,)
-        return any(VISION in self._models[name].features for name in names)
+        if submission.match is Match.FAMILY:
+            return any(VISION in self._models[name].features for name in self._families.get(family, ()))
+        return VISION in self._models[submission.model].features
 
     def visible_to(self, account: str) -> list[ModelRecord]:
         """Return the models an account may know, by name."""

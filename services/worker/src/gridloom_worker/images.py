@@ -29,12 +29,20 @@ def with_images(task: Task, images: Sequence[Image]) -> Task:
     """Return the task with the images at the end of what its user said last. Raises `Invalid` if it is no chat."""
     if task.kind is not Kind.CHAT:
         raise Invalid(f"a {task.kind} takes no images")
-    messages = task.messages if task.messages is not None else (_said(task.prompt or ""),)
+    if task.raw is not None:
+        told = task.raw.get("messages")
+        messages = _showing(told if isinstance(told, list) else [], images)
+        return msgspec.structs.replace(task, raw={**task.raw, "messages": messages})
+    messages = _showing(task.messages if task.messages is not None else (_said(task.prompt or ""),), images)
+    return msgspec.structs.replace(task, prompt=None, messages=messages)
+
+
+def _showing(messages: Sequence[Message], images: Sequence[Image]) -> tuple[Message, ...]:
     place = _last_of_user(messages)
     if place is None:
         messages, place = (*messages, _said("")), len(messages)
     seen = {**messages[place], "content": [*_parts_of(messages[place]), *map(_part_of, images)]}
-    return msgspec.structs.replace(task, prompt=None, messages=(*messages[:place], seen, *messages[place + 1 :]))
+    return (*messages[:place], seen, *messages[place + 1 :])
 
 
 def _said(text: str) -> Message:
@@ -42,7 +50,12 @@ def _said(text: str) -> Message:
 
 
 def _last_of_user(messages: Sequence[Message]) -> int | None:
-    return next((at for at in reversed(range(len(messages))) if messages[at].get("role") == _USER), None)
+    return next((at for at in reversed(range(len(messages))) if _is_of_user(messages[at])), None)
+
+
+def _is_of_user(message: Any) -> bool:
+    """A raw task's messages are whatever its caller sent."""
+    return isinstance(message, dict) and message.get("role") == _USER
 
 
 def _parts_of(message: Message) -> Iterable[Any]:
