@@ -5,22 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from gridloom_contract.quota import AssignPlan, Plan, PutPlan, RateRule
-from gridloom_contract.registry import ASSIGN_PLAN, GATEWAY, PUT_PLAN
-from gridloom_kit.bus import open_bus
 from gridloom_testing.clients import ApiClient
 from gridloom_testing.grid import Grid
 
 MODELS = "/api/v1/models"
 PER_MINUTE = 300
 CALLS_AT_ONCE = 8
-
-
-async def on_a_plan(grid: Grid, account: str, *rates: RateRule) -> None:
-    """Put an account on a plan of its own."""
-    async with open_bus(grid.nats.settings_of(GATEWAY), GATEWAY) as bus:
-        await bus.request(PUT_PLAN, PutPlan(plan=Plan(name=account, rates=rates)))
-        await bus.request(ASSIGN_PLAN, AssignPlan(account=account, plan=account))
 
 
 async def early_in_a_minute() -> None:
@@ -51,7 +41,8 @@ async def test_two_gateways_allow_a_keys_rate_to_within_5_percent(
     grid: Grid, client: ApiClient, beside: ApiClient
 ) -> None:
     account = grid.ask("GET", "/admin/v1/accounts")["accounts"][0]["id"]
-    await on_a_plan(grid, account, RateRule(group="native", per_minute=PER_MINUTE))
+    grid.ask("POST", "/admin/v1/plans", {"name": "slow", "rates": [{"group": "native", "per_minute": PER_MINUTE}]})
+    grid.ask("PUT", f"/admin/v1/accounts/{account}/plan", {"plan": "slow"})
     await early_in_a_minute()
 
     (here, wait), (there, _) = await asyncio.gather(spent(client), spent(beside))
