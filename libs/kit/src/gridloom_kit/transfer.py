@@ -104,6 +104,8 @@ class Transfer:
 async def open_transfer() -> AsyncIterator[Transfer]:
     """Yield a way to presigned URLs. Connects when it is used."""
     session = aiohttp.ClientSession(
+        # Slow readers of some objects must not keep others from theirs: who uses this bounds how many there are.
+        connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},

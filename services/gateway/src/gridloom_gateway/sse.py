@@ -74,9 +74,11 @@ async def send(request: web.Request, reader: Reader, render: Render, stall_secon
     while not is_over:
         try:
             updates = await reader.next()
-            async for part in _parts(updates, reader, render):
+            if (ref := _text_of(updates[-1])) is None:
                 async with asyncio.timeout(stall_seconds):
-                    await response.write(part)
+                    await response.write(b"".join([render(update) for update in updates]))
+            else:
+                await _pass_on(response, _with_text(updates, render), reader.stored_text(ref), stall_seconds)
         except FaultError as error:
             # The answer has begun, so the fault can only end it; who reconnects gets to know.
             log.warning("stream.broken", code=str(error.fault.code))
@@ -86,13 +88,25 @@ async def send(request: web.Request, reader: Reader, render: Render, stall_secon
     return response
 
 
-async def _parts(updates: list[Update], reader: Reader, render: Render) -> AsyncIterator[bytes]:
-    """Yield what updates look like: in one piece, but for an end whose text is an object."""
-    last = updates[-1]
-    if not isinstance(last, Ended) or last.job.output_ref is None:
-        yield b"".join([render(update) for update in updates])
-        return
-    frames = b"".join([*map(render, updates[:-1]), render(replace(last, job=with_place(last.job)))])
-    async with reader.stored_text(last.job.output_ref) as text:
+def _text_of(update: Update) -> str | None:
+    return update.job.output_ref if isinstance(update, Ended) else None
+
+
+def _with_text(updates: list[Update], render: Render) -> bytes:
+    """Return what updates look like, with a place for the text of the last one."""
+    *before, last = updates
+    whole = replace(last, job=with_place(last.job)) if isinstance(last, Ended) else last
+    return b"".join([render(update) for update in (*before, whole)])
+
+
+async def _pass_on(
+    response: web.StreamResponse,
+    frames: bytes,
+    opening: AbstractAsyncContextManager[AsyncIterator[str]],
+    stall_seconds: float,
+) -> None:
+    """Write frames with a text that is an object, as it comes."""
+    async with opening as text:
         async for part in filled(frames, text):
-            yield _on_one_line(part)
+            async with asyncio.timeout(stall_seconds):
+                await response.write(_on_one_line(part))
