@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
+import io
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import pytest
 
 from e2e.accounting import (
@@ -19,11 +26,14 @@ from e2e.accounting import (
     usage_of,
 )
 from e2e.shelf import Shelf, open_shelf
+from e2e.stack_commands import Command
 from e2e.strangers import a_stranger
 from gridloom_contract.quota import AssignPlan, Plan, PutPlan
 from gridloom_contract.registry import ASSIGN_PLAN, GATEWAY, PUT_PLAN
 from gridloom_contract.vocabulary import Usage
 from gridloom_kit.bus import open_bus
+from gridloom_kit.mongo import open_database
+from gridloom_local.home import Home
 from gridloom_testing.clients import JOBS, ApiClient
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
@@ -37,6 +47,13 @@ def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempP
     with open_grid(infra, mongo_server, tmp_path_factory.mktemp("counting")) as opened:
         start_counting(opened)
         yield opened
+
+
+@pytest.fixture
+def command(grid: Grid, client: ApiClient, tmp_path: Path) -> Command:
+    """The command of somebody who has the account's key and the operator's."""
+    keys = {"GRIDLOOM_API_KEY": client.key, "GRIDLOOM_ADMIN_KEY": grid.admin_key}
+    return Command(Home(tmp_path), more={"GRIDLOOM_URL": grid.url} | keys)
 
 
 @pytest.fixture
@@ -247,3 +264,57 @@ async def test_the_books_are_right(grid: Grid, client: ApiClient) -> None:
 
     assert proof == {"is_clean": True, "checked": proof["checked"], "differences": []}
     assert proof["checked"] > 1
+
+
+async def test_the_command_draws_what_the_api_says(grid: Grid, client: ApiClient, command: Command) -> None:
+    job = await ended(client, tag="alpha")
+    await ended(client, tag="beta")
+    statement = await until_counted(client, 2)
+    account = account_of(grid, client)
+
+    shown, as_json, as_csv, line, seen, by_tag = await asyncio.to_thread(
+        lambda: (
+            command.succeed("usage"),
+            command.succeed("usage", "--json"),
+            command.succeed("usage", "--csv"),
+            command.succeed("usage", "job", job),
+            command.succeed("usage", "--account", account, "--json"),
+            command.succeed("usage", "--from", statement["from"], "--to", statement["to"], "--group-by", "tag"),
+        )
+    )
+
+    today = statement["usage"][0]["day"]
+    assert re.search(rf"{today} +alpha +1 +1 +0 +0 +5 +10 +0", shown)
+    assert re.search(r"total +- +2 +2 +0 +0 +10 +20 +0", shown)
+    assert re.search(rf"{today} +█+ +30", shown)
+    assert re.search(r"day +\d+ +\d+ +none +- +\d{4}-\d\d-\d\d 00:00:00", shown)
+    assert msgspec.json.decode(as_json) == msgspec.json.decode(seen) == statement
+    assert list(csv.DictReader(io.StringIO(as_csv))) == await rows_in_csv(client)
+    assert re.search(r"5 +10 +w\w+ +alpha +native +engine", line)
+    assert re.search(r"alpha +█+ +15\s+beta +█+ +15", by_tag)
+
+
+async def test_the_command_proves_the_books_and_names_the_first_difference(
+    grid: Grid, client: ApiClient, command: Command
+) -> None:
+    job = await ended(client)
+    await line_of(client, job)
+    clean = await asyncio.to_thread(lambda: command.run("usage", "verify"))
+
+    url = grid.mongo.url_of("admin", grid.database)
+    async with open_database(url, grid.database) as database:
+        await database["ledger"].update_one({"_id": UUID(job).hex}, {"$set": {"entries.0.tokens_out": 11}})
+        wrong = await asyncio.to_thread(lambda: command.run("usage", "verify"))
+        told = await asyncio.to_thread(lambda: command.run("usage", "verify", "--json"))
+        await database["ledger"].update_one({"_id": UUID(job).hex}, {"$set": {"entries.0.tokens_out": 10}})
+
+    assert (clean.returncode, wrong.returncode, told.returncode) == (0, 1, 1)
+    assert "no difference" in clean.stdout
+    assert f"job {UUID(job).hex}" in wrong.stderr
+    assert msgspec.json.decode(told.stdout)["is_clean"] is False
+
+
+async def test_the_command_refuses_two_forms_at_once(command: Command) -> None:
+    done = await asyncio.to_thread(lambda: command.run("usage", "--csv", "--json"))
+
+    assert done.returncode == 2
