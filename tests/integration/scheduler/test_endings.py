@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gridloom_contract import registry
 from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import RetryJob
 from gridloom_contract.usage import Ending, EndingPage, ListEndings
-from gridloom_contract.vocabulary import State
+from gridloom_contract.vocabulary import State, Usage
 from gridloom_kit.bus import Bus
 from gridloom_testing.builders import a_submission
 from gridloom_testing.plugin import OpenBus
@@ -126,6 +127,24 @@ async def test_a_job_that_runs_again_is_told_by_id_with_all_its_endings_and_not_
     [after] = (await page(usage, since=before.ended_at)).endings
     assert [fact.state for fact in after.facts] == [State.FAILED, State.SUCCEEDED]
     assert [fact.fault for fact in after.facts] == [None, None]
+
+
+async def test_a_count_that_cannot_be_true_is_replaced_by_an_estimate_and_counted(
+    gateway: Gateway, worker: ScriptedWorker, usage: Bus
+) -> None:
+    before = replaced()
+
+    job = await end(gateway, worker, output="Hello!", usage=Usage(tokens_in=10**9, tokens_out=0))
+
+    [ending] = (await page(usage)).endings
+    assert ending.usage == (await gateway.job(job)).usage == Usage(tokens_in=3, tokens_out=2, estimated=True)
+    assert replaced() == {kind: count + 1 for kind, count in before.items()}
+
+
+def replaced() -> dict[str, float]:
+    """How many counts of each kind were replaced so far."""
+    name = "gridloom_token_counts_replaced_total"
+    return {kind: REGISTRY.get_sample_value(name, {"type": kind}) or 0.0 for kind in ("input", "output")}
 
 
 async def test_a_job_that_never_ended_is_not_told(gateway: Gateway, worker: ScriptedWorker, usage: Bus) -> None:
