@@ -117,6 +117,30 @@ async def test_while_nobody_presigns_jobs_wait_unharmed_and_others_go_on(
     assert names_of(await gateway.timeline(second.job)) == ["accepted", "assigned"]
 
 
+async def test_one_job_finds_out_whether_urls_can_be_had_again_and_keeps_no_slots_from_others(
+    scheduler: Replica, gateway: Gateway, start_worker: StartWorker, blobs: ScriptedBlobs
+) -> None:
+    worker = await start_worker(slots=3)
+    blobs.is_broken = True
+    many = [a_submission(task_ref=f"t{number}", priority=9) for number in range(6)]
+    await gateway.try_submit(*many)
+    await blobs.was_asked.wait()
+    blobs.may_answer.clear()
+    blobs.was_asked.clear()
+    await blobs.was_asked.wait()
+
+    small = [await gateway.submit() for _ in range(2)]
+    orders = [await worker.next_order() for _ in small]
+    blobs.is_broken = False
+    blobs.may_answer.set()
+    for order in orders:
+        await worker.do(order)
+
+    assert {order.job for order in orders} == set(small)
+    assert len(blobs.asked[-1].refs) == 1
+    assert {(await worker.next_order()).task_url is None for _ in range(3)} == {False}
+
+
 async def test_a_job_whose_input_is_gone_fails_and_says_so(
     scheduler: Replica, gateway: Gateway, start_worker: StartWorker, blobs: ScriptedBlobs
 ) -> None:

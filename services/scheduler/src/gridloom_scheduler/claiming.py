@@ -46,6 +46,11 @@ class Claiming:
         enclosing = [claim for claim in claims if has_enclosures(claim.before)]
         if not enclosing:
             return await self._store(claims)
+        if self._enclosing.is_doubtful:
+            # One asks for all, so that the others do not keep slots meanwhile: somebody else may take them at once.
+            self._drop(enclosing[1:])
+            self._doorbell.look_at({claim.before.route for claim in enclosing[1:]})
+            del enclosing[1:]
         self._enclosing.under_way |= {claim.before.id for claim in enclosing}
         tasks.create_task(self._claim_enclosing(enclosing))
         stored = await self._store([claim for claim in claims if not has_enclosures(claim.before)])

@@ -28,7 +28,7 @@ _URL_SECONDS = 900
 _PATIENCE_SECONDS = 10.0
 """The first question for an upload has it checked and copied. Nothing but these jobs waits for that."""
 _PAUSE_SECONDS = 1.0
-"""So long no job with enclosures is tried after the blob service did not answer."""
+"""So long no job with enclosures is tried after the blob service did not answer; then one tries for all."""
 _CLAIMS_AT_ONCE = 50
 """So many claims have fewer than the thousand refs that one question may have."""
 
@@ -58,16 +58,18 @@ class Enclosing:
         self._line = line
         self._clock = clock
         self._paused_until = float("-inf")
+        self.is_doubtful = False
+        """Whether the last question got no answer."""
         self.under_way: set[str] = set()
 
     @property
     def is_selective(self) -> bool:
         """Whether some waiting jobs must not be placed now."""
-        return bool(self.under_way) or self._is_paused
+        return bool(self.under_way) or self._is_closed
 
     def may_go(self, job: JobRecord) -> bool:
         """Whether the job may be placed now."""
-        return not has_enclosures(job) or not (self._is_paused or job.id in self.under_way)
+        return not has_enclosures(job) or not (self._is_closed or job.id in self.under_way)
 
     async def enclose(self, claims: Sequence[Change]) -> Enclosed:
         """Return what becomes of these claims; those that are in neither list wait until the blob service answers."""
@@ -86,8 +88,8 @@ class Enclosing:
         return enclosed
 
     @property
-    def _is_paused(self) -> bool:
-        return self._clock.monotonic() < self._paused_until
+    def _is_closed(self) -> bool:
+        return self.is_doubtful and (bool(self.under_way) or self._clock.monotonic() < self._paused_until)
 
     async def _presigned(self, claims: Sequence[Change]) -> dict[str, PresignedObject] | None:
         """Return the objects by ref, or None if the blob service does not answer.
@@ -103,8 +105,9 @@ class Enclosing:
                 PRESIGN_OBJECTS, question, timeout_seconds=_PATIENCE_SECONDS
             )
         except FaultError as error:
-            self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
+            self._paused_until, self.is_doubtful = self._clock.monotonic() + _PAUSE_SECONDS, True
             metrics.enclosing_failures.inc()
             log.warning("enclosures.put_off", objects=len(refs), err=str(error))
             return None
+        self.is_doubtful = False
         return {one.ref: one for one in answer.objects}
