@@ -18,6 +18,7 @@ from gridloom_gateway.address import Addresses
 from gridloom_gateway.app import build_app
 from gridloom_gateway.auth import AdminGate, Authenticator
 from gridloom_gateway.blobs import Files
+from gridloom_gateway.claiming import GroupedClaims, open_claims
 from gridloom_gateway.desk import Desk, Questions
 from gridloom_gateway.dialects.admin import plans as admin_plans
 from gridloom_gateway.dialects.admin import routes as admin
@@ -76,7 +77,7 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
         Intake(bus, (objects := Objects(bus, transfer)), clock, settings.submit_deadline_seconds) as intake,
     ):
         store = await _open_store(database)
-        async with GroupCommit(store.keys_with_accounts) as lookups:
+        async with GroupCommit(store.keys_with_accounts) as lookups, open_claims(store.claims) as claims:
             authenticator = Authenticator(
                 lookups.submit,
                 (limit := FailureLimit(settings.auth_failures_per_minute, clock.monotonic)),
@@ -89,7 +90,7 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
                 AdminGate(settings.admin_key, limit),
                 Addresses(settings.trusted_proxies, settings.public_base_url),
             )
-            parts = _Parts(settings, clock, bus, store, objects, Plans(bus, clock))
+            parts = _Parts(settings, clock, bus, store, claims, objects, Plans(bus, clock))
             yield _assemble(parts, authenticator, door, intake)
 
 
@@ -106,6 +107,7 @@ class _Parts:
     clock: Clock
     bus: Bus
     store: Store
+    claims: GroupedClaims
     objects: Objects
     plans: Plans
 
@@ -132,7 +134,7 @@ class _Parts:
 
     def idempotency(self, bodies: BodyReader) -> Idempotency:
         """Return what minds the `Idempotency-Key` of requests."""
-        return Idempotency(self.store.claims, bodies, self.clock, self.mint, secret=self.settings.api_key_pepper)
+        return Idempotency(self.claims, bodies, self.clock, self.mint, secret=self.settings.api_key_pepper)
 
     async def announce(self, kid: str) -> None:
         """Tell every gateway, this one too, that a key is not what it was."""

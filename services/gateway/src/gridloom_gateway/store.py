@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import DESCENDING, IndexModel, ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo import DESCENDING, IndexModel, ReturnDocument, UpdateOne
+from pymongo.errors import BulkWriteError
 
 from gridloom_contract.registry import COLLECTIONS, GATEWAY
 from gridloom_gateway.claims import Claim, KeptAnswer
@@ -21,6 +21,7 @@ INDEXES = {
     CLAIMS: [IndexModel([("ends_at", 1)], name="ended", expireAfterSeconds=0)],
 }
 
+_DUPLICATE = 11000
 _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 
 
@@ -135,15 +136,20 @@ class ClaimStore:
     def __init__(self, database: Database) -> None:
         self._claims = database[CLAIMS]
 
-    async def claim(self, wanted: Claim) -> Claim:
-        """Return the claim that stands: the wanted one if the key was free."""
-        fields = _claim_fields(wanted) | {"answer": None}
+    async def claim(self, wanted: Sequence[Claim]) -> list[Claim]:
+        """Return the claims that stand, in the order asked: each wanted one whose key was free."""
+        rows = [{"_id": claim.id, **_claim_fields(claim), "answer": None} for claim in wanted]
         try:
-            await self._claims.insert_one({"_id": wanted.id} | fields)
-        except DuplicateKeyError:
-            found = await self._claims.find_one({"_id": wanted.id})
-            return _claim(found) if found else await self.claim(wanted)
-        return wanted
+            await self._claims.insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            taken = _duplicates(error)
+        else:
+            return list(wanted)
+        found = await self._found(wanted[index] for index in taken)
+        # One that was released meanwhile is free again.
+        freed = [wanted[index] for index in taken if wanted[index].id not in found]
+        found |= {claim.id: claim for claim in (await self.claim(freed) if freed else [])}
+        return [found[claim.id] if index in taken else claim for index, claim in enumerate(wanted)]
 
     async def take_over(self, old: Claim, new: Claim) -> bool:
         """Hold an unanswered claim in place of its holder; False if somebody else was faster."""
@@ -151,16 +157,21 @@ class ClaimStore:
         result = await self._claims.update_one(_unanswered(old) | {"holder": old.holder}, change)
         return result.modified_count == 1
 
-    async def answer(self, claim: Claim, answer: KeptAnswer) -> KeptAnswer:
-        """Keep the answer unless there is one, and return the one that is kept."""
-        kept = {"status": answer.status, "headers": answer.headers, "body": answer.sealed_body}
-        change = {"$set": _claim_fields(claim) | {"answer": kept}}
+    async def answer(self, answered: Sequence[tuple[Claim, KeptAnswer]]) -> list[KeptAnswer]:
+        """Keep each answer unless there is one for its claim, and return those that are kept."""
+        writes = [UpdateOne(_unanswered(claim), _with_answer(claim, answer), upsert=True) for claim, answer in answered]
         try:
-            await self._claims.update_one(_unanswered(claim), change, upsert=True)
-        except DuplicateKeyError:
-            found = await self._claims.find_one({"_id": claim.id, "new_id": claim.new_id})
-            return (_claim(found).answer if found else None) or answer
-        return answer
+            await self._claims.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            taken = _duplicates(error)
+        else:
+            return [answer for _, answer in answered]
+        found = await self._found(answered[index][0] for index in taken)
+        return [_standing(found.get(claim.id), claim) or answer for claim, answer in answered]
+
+    async def _found(self, claims: Iterable[Claim]) -> dict[str, Claim]:
+        rows = self._claims.find({"_id": {"$in": [claim.id for claim in claims]}})
+        return {row["_id"]: _claim(row) async for row in rows}
 
     async def release(self, claim: Claim) -> None:
         """Forget an unanswered claim that nobody took over."""
@@ -175,6 +186,24 @@ class ClaimStore:
 
 def _unanswered(claim: Claim) -> dict[str, Any]:
     return {"_id": claim.id, "new_id": claim.new_id, "answer": None}
+
+
+def _with_answer(claim: Claim, answer: KeptAnswer) -> dict[str, Any]:
+    kept = {"status": answer.status, "headers": answer.headers, "body": answer.sealed_body}
+    return {"$set": _claim_fields(claim) | {"answer": kept}}
+
+
+def _standing(found: Claim | None, claim: Claim) -> KeptAnswer | None:
+    """Return the answer that was kept before, unless the key belongs to another request by now."""
+    return found.answer if found is not None and found.new_id == claim.new_id else None
+
+
+def _duplicates(error: BulkWriteError) -> set[int]:
+    """Return which writes met a row that was there already. Raises the error if anything else went wrong."""
+    failures = error.details["writeErrors"]
+    if error.details.get("writeConcernErrors") or any(each["code"] != _DUPLICATE for each in failures):
+        raise error
+    return {each["index"] for each in failures}
 
 
 def _claim_fields(claim: Claim) -> dict[str, Any]:
