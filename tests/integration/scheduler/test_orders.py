@@ -10,6 +10,7 @@ import pytest
 from gridloom_contract import registry
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import (
+    MAX_INLINE_BYTES,
     CancelAllJobs,
     CancelJob,
     GetJob,
@@ -23,7 +24,6 @@ from gridloom_contract.jobs import (
 from gridloom_contract.vocabulary import Match, State
 from gridloom_contract.work import Verdict
 from gridloom_testing.builders import a_job_id, a_submission
-from gridloom_testing.plugin import OpenBus
 from integration.scheduler.conftest import Replica, StartWorker
 from integration.scheduler.scripted import ACCOUNT, Gateway, ScriptedWorker, names_of
 
@@ -285,25 +285,26 @@ async def test_a_running_job_cannot_be_moved(gateway: Gateway, busy_worker: Scri
     assert refused.value.fault.code is FaultCode.CONFLICT
 
 
-async def test_a_job_larger_than_the_bus_is_refused_by_name(gateway: Gateway, busy_worker: ScriptedWorker) -> None:
-    size = gateway.bus.max_payload_bytes - 1_500
-
-    [outcome] = await gateway.try_submit(a_submission(task=Task(prompt="x" * size)))
+async def test_a_task_that_should_travel_by_reference_is_refused_by_name(
+    gateway: Gateway, busy_worker: ScriptedWorker
+) -> None:
+    [outcome] = await gateway.try_submit(a_submission(task=Task(prompt="x" * MAX_INLINE_BYTES)))
 
     assert outcome.fault is not None
     assert outcome.fault.code is FaultCode.TOO_LARGE
 
 
-async def test_a_large_question_with_a_large_answer_can_still_be_read(
-    scheduler: Replica, gateway: Gateway, start_worker: StartWorker, bus_for: OpenBus
+async def test_the_largest_question_with_the_largest_answer_can_be_read(
+    scheduler: Replica, gateway: Gateway, start_worker: StartWorker
 ) -> None:
     worker = await start_worker()
-    text = "x" * (gateway.bus.max_payload_bytes * 2 // 3)
-    job = await gateway.submit(task=Task(prompt=text))
+    question, answer = "\x01" * ((MAX_INLINE_BYTES - 20) // 6), "\x01" * ((MAX_INLINE_BYTES - 2) // 6)
+    job = await gateway.submit(task=Task(prompt=question))
 
-    await worker.end(await worker.next_order(), output=text)
+    await worker.end(await worker.next_order(), output=answer)
 
-    assert (await gateway.job(job)).output == text
+    found = await gateway.job(job)
+    assert (found.output, found.task.prompt) == (answer, question)
 
 
 async def test_a_deadline_ends_a_waiting_job(gateway: Gateway, busy_worker: ScriptedWorker) -> None:

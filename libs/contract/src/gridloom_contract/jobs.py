@@ -163,7 +163,7 @@ class ListJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs
 
 
 class JobPage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.page.1"):
-    """Answer to `ListJobs`. `total` counts all jobs that match, on every page. Outputs are left out."""
+    """Answer to `ListJobs`. `total` counts all jobs that match, on every page. Tasks and outputs are left out."""
 
     jobs: tuple[Job, ...]
     total: int

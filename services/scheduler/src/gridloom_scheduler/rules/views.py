@@ -39,11 +39,8 @@ def fitting(job: Job, most_bytes: int) -> Job:
 
 
 def page_of(records: Sequence[JobRecord], total: int, most_bytes: int) -> JobPage:
-    """Return a page of jobs; their inputs, then what their dialect kept, are left out if it would not fit with them."""
+    """Return a page of jobs; what their dialect kept is left out if it would not fit with it."""
     page = JobPage(jobs=tuple(job_view(record) for record in records), total=total)
-    if not _fits(page, most_bytes):
-        bare = tuple(msgspec.structs.replace(job, task=Task(kind=job.task.kind)) for job in page.jobs)
-        page = JobPage(jobs=bare, total=total)
     if not _fits(page, most_bytes):
         page = JobPage(jobs=tuple(msgspec.structs.replace(job, echo={}) for job in page.jobs), total=total)
     return page

@@ -22,6 +22,8 @@ _ORDER = [("priority", -1), ("fair", 1), ("_id", 1)]
 _NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 _FOR_ORDERS = {"events": 0, "echo": 0, "output": 0}
 _NO_OUTPUT = {"events": 0, "output": 0}
+_NO_TEXTS = {"events": 0, "output": 0, "task": 0}
+_EMPTY_TASK = {"task": "{}"}
 _MOST_ROUTES = 1_000
 _MOST_ACCOUNTS = 100
 """MongoDB merges the jobs of so many accounts in order without reading all of them."""
@@ -126,12 +128,12 @@ class QueueStore:
     async def page_of(
         self, account: str, states: Sequence[State], tag: str | None, skip: int, limit: int
     ) -> tuple[list[JobRecord], int]:
-        """Return one page of an account's jobs, newest first, without outputs, and how many there are on all pages."""
+        """Return one page of an account's jobs, newest first, without texts, and how many there are on all pages."""
         query: Document = {"account": account}
         if states:
             query["state"] = {"$in": [str(state) for state in states]}
         if tag is not None:
             query["tag"] = tag
-        found = self._jobs.find(query, _NO_OUTPUT).sort(_NEWEST_FIRST).skip(skip).limit(limit)
-        jobs = [job_of(document) async for document in found]
+        found = self._jobs.find(query, _NO_TEXTS).sort(_NEWEST_FIRST).skip(skip).limit(limit)
+        jobs = [job_of(document | _EMPTY_TASK) async for document in found]
         return jobs, await self._jobs.count_documents(query)
