@@ -28,11 +28,11 @@ def start_metered(grid: Grid, *, schedulers: int = 1, **quota_settings: object) 
     grid.wait_until_ready()
 
 
-def hire(grid: Grid, workers: int = 1, **settings: object) -> None:
+async def hire(grid: Grid, workers: int = 1, **settings: object) -> None:
     """Start workers and return once they serve."""
     for _ in range(workers):
         grid.start(WORKER, grid.enrol(), **settings)
-    grid.wait_until_ready()
+    await grid.until_ready()
 
 
 @dataclass
@@ -90,9 +90,9 @@ class Customer:
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def completed(self) -> int:
-        """Return how many of its jobs are done."""
+        """Return how many of its jobs are done; none while no scheduler can tell."""
         answer = await self.client.call("GET", JOBS, params={"status": "completed"})
-        return int(answer.body["total"])
+        return int(answer.body["total"]) if answer.status == 200 else 0
 
     async def until_completed(self, count: int, within_seconds: float = 60.0) -> None:
         """Return once so many of its jobs are done."""

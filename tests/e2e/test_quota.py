@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from e2e.quotas import TEN_WORDS, Customer, a_customer, hire, proven, start_metered
+from e2e.quotas import TEN_WORDS, Customer, a_customer, proven, start_metered
 from e2e.stack_commands import GRIDLOOM
 from gridloom_contract.registry import GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_kit.clock import SystemClock
@@ -31,7 +31,9 @@ def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempP
     """A grid with two schedulers and four workers."""
     with open_grid(infra, mongo_server, tmp_path_factory.mktemp("quota")) as opened:
         start_metered(opened, schedulers=2)
-        hire(opened, 4)
+        for _ in range(4):
+            opened.start(WORKER, opened.enrol())
+        opened.wait_until_ready()
         yield opened
 
 
