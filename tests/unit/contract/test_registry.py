@@ -13,6 +13,7 @@ import gridloom_contract
 from gridloom_contract import events, export, fleet, registry, streams
 from gridloom_contract.base import GrowingEnum, Message, Value, encode, tag_of
 from gridloom_contract.registry import CHANNELS, Channel
+from gridloom_contract.webhooks import WebhookOrder
 
 MODULES = [import_module(f"gridloom_contract.{found.name}") for found in iter_modules(gridloom_contract.__path__)]
 
@@ -71,6 +72,22 @@ def test_no_collection_has_two_owners() -> None:
 def test_a_fact_is_published_where_its_followers_listen() -> None:
     fact = events.JobRetried(job="j1", account="acme", seq=1, at=_some_time(), id="e1")
     assert registry.fact_subject(fact) == "event.retried.j1"
+
+
+def test_the_webhook_service_hears_of_jobs_with_a_webhook_and_of_no_others() -> None:
+    usual = {"job": "j1", "account": "acme", "seq": 1, "at": _some_time(), "id": "e1", "model": "m"}
+    order = WebhookOrder(url="https://example.org/", sealed_key="sealed")
+    heard = {channel.subject for channel in registry.facts_for(registry.WEBHOOK)}
+
+    subjects = [registry.fact_subject(events.JobAccepted(**usual, webhook=webhook)) for webhook in (order, None)]
+
+    assert subjects == ["event.accepted_hooked.j1", "event.accepted.j1"]
+    assert heard == {f"event.{name}_hooked.*" for name in ("accepted", "started", "retried", "finished")}
+
+
+@pytest.mark.parametrize("message", registry.HOOKED_FACTS)
+def test_who_consumes_a_fact_of_a_job_consumes_it_of_a_job_with_a_webhook(message: type[Message]) -> None:
+    assert {*registry.FACTS[message].consumers, registry.WEBHOOK} == {*registry.HOOKED_FACTS[message].consumers}
 
 
 @pytest.mark.parametrize("enumeration", enumerations(), ids=lambda enumeration: enumeration.__name__)

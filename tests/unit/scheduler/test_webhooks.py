@@ -56,7 +56,7 @@ def test_a_retry_passes_on_the_key_that_asked_for_it() -> None:
     [fact] = orders.retry(a_record(state=State.FAILED, has_webhook=True), order, 1.0, a_moment()).facts
 
     assert isinstance(fact, JobRetried)
-    assert fact.sealed_key == "sealed anew"
+    assert (fact.sealed_key, fact.has_webhook) == ("sealed anew", True)
 
 
 def test_a_key_that_would_sign_nothing_is_not_kept() -> None:
@@ -65,4 +65,4 @@ def test_a_key_that_would_sign_nothing_is_not_kept() -> None:
     [fact] = orders.retry(a_record(state=State.FAILED), order, 1.0, a_moment()).facts
 
     assert isinstance(fact, JobRetried)
-    assert fact.sealed_key is None
+    assert (fact.sealed_key, fact.has_webhook) == (None, False)

@@ -52,7 +52,7 @@ def an_end(job: str, **changes: Any) -> JobFinished:
 
 def a_retry(job: str, **changes: Any) -> JobRetried:
     """A job runs again."""
-    return JobRetried(**(_fact(job, 5) | changes))
+    return JobRetried(**(_fact(job, 5) | {"has_webhook": True} | changes))
 
 
 def _fact(job: str, seq: int) -> dict[str, Any]:

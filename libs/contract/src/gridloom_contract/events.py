@@ -92,6 +92,7 @@ class JobRetried(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="jo
     """
 
     sealed_key: str | None = None
+    has_webhook: bool = False
 
 
 class JobFinished(JobFact, frozen=True, kw_only=True, omit_defaults=True, tag="job.finished.1"):

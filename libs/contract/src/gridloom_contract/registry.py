@@ -127,19 +127,30 @@ LIVE_CHUNKS = Channel(subjects.live("*"), work.TokenChunk, (), (GATEWAY,))
 FACTS: dict[type[Message], Channel] = {
     message: _fact(name, message, consumers)
     for name, message, consumers in (
-        ("accepted", events.JobAccepted, (WEBHOOK,)),
+        ("accepted", events.JobAccepted, ()),
         ("held", events.JobHeld, ()),
         ("released", events.JobReleased, ()),
         ("attached", events.JobAttached, ()),
         ("assigned", events.JobAssigned, (QUOTA,)),
-        ("started", events.JobStarted, (WEBHOOK,)),
+        ("started", events.JobStarted, ()),
         ("requeued", events.JobRequeued, (QUOTA,)),
         ("reprioritised", events.JobReprioritised, ()),
-        ("retried", events.JobRetried, (WEBHOOK,)),
-        ("finished", events.JobFinished, (QUOTA, USAGE, WEBHOOK, BLOB)),
+        ("retried", events.JobRetried, ()),
+        ("finished", events.JobFinished, (QUOTA, USAGE, BLOB)),
         ("purged", events.JobPurged, ()),
     )
 }
+
+HOOKED_FACTS: dict[type[Message], Channel] = {
+    message: _fact(f"{name}_hooked", message, consumers)
+    for name, message, consumers in (
+        ("accepted", events.JobAccepted, (WEBHOOK,)),
+        ("started", events.JobStarted, (WEBHOOK,)),
+        ("retried", events.JobRetried, (WEBHOOK,)),
+        ("finished", events.JobFinished, (QUOTA, USAGE, WEBHOOK, BLOB)),
+    )
+}
+"""The same facts about jobs that have a webhook: of all others the webhook service hears nothing."""
 
 CHANNELS: tuple[Channel, ...] = (
     SUBMIT_JOBS,
@@ -195,6 +206,7 @@ CHANNELS: tuple[Channel, ...] = (
     TOKEN_CHUNKS,
     LIVE_CHUNKS,
     *FACTS.values(),
+    *HOOKED_FACTS.values(),
 )
 
 COLLECTIONS: dict[str, tuple[str, ...]] = {
@@ -210,4 +222,16 @@ COLLECTIONS: dict[str, tuple[str, ...]] = {
 
 def fact_subject(fact: events.JobEvent) -> str:
     """Return the subject on which this fact about its job is published."""
-    return FACTS[type(fact)].subject.removesuffix("*") + fact.job
+    channels = HOOKED_FACTS if _has_webhook(fact) else FACTS
+    return channels[type(fact)].subject.removesuffix("*") + fact.job
+
+
+def facts_for(service: str) -> tuple[Channel, ...]:
+    """Return the channels of all facts that a service consumes."""
+    return tuple(channel for channel in (*FACTS.values(), *HOOKED_FACTS.values()) if service in channel.consumers)
+
+
+def _has_webhook(fact: events.JobEvent) -> bool:
+    if isinstance(fact, events.JobAccepted):
+        return fact.webhook is not None
+    return isinstance(fact, events.JobStarted | events.JobRetried | events.JobFinished) and fact.has_webhook

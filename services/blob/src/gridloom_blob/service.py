@@ -22,7 +22,6 @@ from gridloom_blob.store.ended import EndedStore
 from gridloom_blob.store.indexes import INDEXES
 from gridloom_blob.sweeping import Sweeper, World
 from gridloom_contract import registry
-from gridloom_contract.events import JobFinished
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.clock import SystemClock
@@ -30,7 +29,6 @@ from gridloom_kit.mongo import Database, ensure_indexes, open_database
 from gridloom_kit.service import Answer, Consume, Service, answer, check, hear, tick
 
 NAME = registry.BLOB
-_FINISHED = registry.FACTS[JobFinished]
 _ENDINGS_AT_ONCE = 512
 
 
@@ -83,7 +81,7 @@ def compose(settings: Settings, core: Core, endings: Endings) -> Service:
         bus=core.bus,
         answers=_answers(core),
         hears=(hear(registry.PLAN_CHANGED, core.plans.on_changed),),
-        consumes=(Consume((_FINISHED,), NAME, told_again(endings.on_finished), at_once=_ENDINGS_AT_ONCE),),
+        consumes=(Consume(registry.facts_for(NAME), NAME, told_again(endings.on_finished), at_once=_ENDINGS_AT_ONCE),),
         ticks=(
             tick("sweep", settings.sweep_seconds, _now(core, core.sweeper.sweep)),
             tick("retention", settings.retention_sweep_seconds, _now(core, core.retention.sweep)),

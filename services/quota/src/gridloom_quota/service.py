@@ -11,7 +11,6 @@ from functools import partial
 from secrets import token_hex
 
 from gridloom_contract import registry
-from gridloom_contract.events import JobAssigned, JobFinished, JobRequeued
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.clock import Clock, SystemClock
@@ -31,7 +30,6 @@ from gridloom_quota.store.rates import RateStore
 from gridloom_quota.tending import PlanTender, Tender
 
 NAME = registry.QUOTA
-_FACTS = tuple(registry.FACTS[fact] for fact in (JobAssigned, JobRequeued, JobFinished))
 _FACTS_AT_ONCE = 512
 _PING_SECONDS = 2.0
 _CLOCK = SystemClock()
@@ -50,7 +48,7 @@ async def build(settings: Settings, clock: Clock = _CLOCK) -> AsyncIterator[Serv
             NAME,
             bus=bus,
             answers=_answers(parts),
-            consumes=(Consume(_FACTS, NAME, parts.facts.on_fact, at_once=_FACTS_AT_ONCE),),
+            consumes=(Consume(registry.facts_for(NAME), NAME, parts.facts.on_fact, at_once=_FACTS_AT_ONCE),),
             ticks=_ticks(parts, settings),
             checks=(check("mongo", partial(_ping, database)),),
         )

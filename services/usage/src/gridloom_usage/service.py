@@ -9,7 +9,6 @@ from functools import partial
 from secrets import token_hex
 
 from gridloom_contract import registry
-from gridloom_contract.events import JobFinished
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.clock import SystemClock
@@ -33,7 +32,6 @@ from gridloom_usage.verification import LedgerProof, RollupProof, Verification
 NAME = registry.USAGE
 _PING_SECONDS = 2.0
 _LAG_SECONDS = 10.0
-_FINISHED = registry.FACTS[JobFinished]
 
 
 @asynccontextmanager
@@ -71,7 +69,9 @@ async def compose(stack: AsyncExitStack, settings: Settings, database: Database,
     return Service(
         NAME,
         bus=bus,
-        consumes=(Consume((_FINISHED,), NAME, told_again(accounting.on_finished), at_once=settings.batch_endings),),
+        consumes=(
+            Consume(registry.facts_for(NAME), NAME, told_again(accounting.on_finished), at_once=settings.batch_endings),
+        ),
         answers=_answers(UsageDesk(stores.rollups, stores.ledger, verification, bus.max_payload_bytes)),
         tasks=(task("catching_up", Rounds(catching_up, settings.catch_up_seconds, settings.settle_seconds).run),),
         ticks=(

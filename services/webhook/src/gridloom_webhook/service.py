@@ -10,7 +10,6 @@ from secrets import SystemRandom
 from aiohttp import ClientSession, DummyCookieJar
 
 from gridloom_contract import registry
-from gridloom_contract.events import JobAccepted, JobFinished, JobRetried, JobStarted
 from gridloom_domain.addresses import networks
 from gridloom_domain.targets import TargetRules
 from gridloom_kit.batch import GroupCommit
@@ -42,7 +41,6 @@ from gridloom_webhook.store.subscriptions import SubscriptionStore
 from gridloom_webhook.troubles import Troubles
 
 NAME = registry.WEBHOOK
-_FACTS = (JobAccepted, JobStarted, JobRetried, JobFinished)
 _GAUGE_SECONDS = 5.0
 _MARGIN_SECONDS = 1.0
 """What a lease must last beyond an attempt: the time to record how it ended."""
@@ -162,7 +160,7 @@ def compose(settings: Settings, bus: Bus, core: Core, stores: Stores) -> Service
     return Service(
         NAME,
         bus=bus,
-        consumes=(on(tuple(registry.FACTS[fact] for fact in _FACTS), NAME, facts.on_fact),),
+        consumes=(on(registry.facts_for(NAME), NAME, facts.on_fact),),
         hears=(hear(registry.KEY_REVOKED, revocations.on_revoked),),
         answers=(
             answer(registry.LIST_DELIVERIES, desk.on_list),

@@ -227,7 +227,7 @@ def retried(job: JobRecord, fair: float, moment: Moment, sealed_key: str | None 
     `sealed_key` will sign its webhook, if it has one.
     """
     facts = Facts(job, moment)
-    facts.state(events.JobRetried, sealed_key=sealed_key if job.has_webhook else None)
+    facts.state(events.JobRetried, sealed_key=sealed_key if job.has_webhook else None, has_webhook=job.has_webhook)
     deadline_at = moment.at + (job.deadline_at - job.created_at) if job.deadline_at else None
     return facts.change(
         **_UNENDED,
