@@ -182,13 +182,13 @@ async def test_a_failed_job_with_a_large_prompt_is_retried_with_that_prompt(clie
 
 async def test_many_large_prompts_at_once_are_all_taken(client: ApiClient, large_grid: Grid) -> None:
     before = peak_bytes(large_grid, GATEWAY)
-    prompts = [f"[[tokens=2]] {number} " + "x" * (8 * MEGABYTE) for number in range(12)]
+    prompts = [f"[[tokens=2]] {number} " + "x" * (5 * MEGABYTE) for number in range(8)]
 
     jobs = await asyncio.gather(*(client.submit(prompt=prompt) for prompt in prompts))
     documents = await asyncio.gather(*map(client.ended, jobs))
 
     assert [document["output"] for document in documents] == [answer_to(prompt, 2, 1) for prompt in prompts]
-    assert peak_bytes(large_grid, GATEWAY) - before < 800 * MEGABYTE
+    assert peak_bytes(large_grid, GATEWAY) - before < 400 * MEGABYTE
 
 
 async def until_refused(client: ApiClient) -> dict[str, Any]:

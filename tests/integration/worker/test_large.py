@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
@@ -97,6 +98,21 @@ async def test_an_output_waits_on_the_disk_while_the_object_store_is_down(
     result = await scheduler.results.until(of(order))
     assert len((await uploaded(shelf, result)).split()) == 160_000
     await spool_of(worker, files=0)
+
+
+async def test_an_upload_that_breaks_off_in_the_middle_is_made_again(
+    employ: Employ, scheduler: ScriptedScheduler, shelf: ObjectShelf, own_s3: S3Server
+) -> None:
+    worker = await employ()
+    with own_s3.suspended():
+        order = await scheduler.give(worker.order("[[tokens=40]] [[repeat=40000]]"))
+        await scheduler.asked.until(of(order))
+        await asyncio.sleep(0.2)  # as much as the line takes is under way
+        own_s3.kill()
+    own_s3.start()
+
+    result = await scheduler.results.until(of(order))
+    assert len((await uploaded(shelf, result)).split()) == 1_600_000
 
 
 async def test_a_result_that_cannot_be_judged_yet_is_reported_again(

@@ -21,18 +21,21 @@ class SseParser:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._rest = ""
+        self._rest: list[str] = []
         self._name = ""
         self._data: list[str] = []
         self._id = ""
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """Yield the events that this piece completes."""
-        text = self._rest + self._decoder.decode(piece)
+        self._rest.append(self._decoder.decode(piece))
+        if not any(end in part for part in self._rest[-2:] for end in "\r\n"):
+            return  # a line of many megabytes comes in many pieces, and is put together once
+        text = "".join(self._rest)
         # A carriage return at the very end may be the first half of a line end: it waits for the next piece.
         keep = 1 if text.endswith("\r") else 0
-        *lines, self._rest = text[: len(text) - keep].replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest += "\r" * keep
+        *lines, rest = text[: len(text) - keep].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._rest = [rest, "\r" * keep]
         for line in lines:
             if event := self._read(line):
                 yield event
