@@ -88,10 +88,10 @@ class RudeEngine:
 
 @asynccontextmanager
 async def rude_engine(**behaviours: Behave) -> AsyncIterator[RudeEngine]:
-    """Serve on a free loopback port; `chat`, `completions`, `models` behave as given."""
+    """Serve on a free loopback port; `chat`, `completions`, `embeddings`, `models` behave as given."""
     engine = RudeEngine()
-    names = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "models": "/v1/models"}
-    engine.paths = {names[name]: behave for name, behave in behaviours.items()}
+    paths = {name: f"/v1/{name}" for name in ("completions", "embeddings", "models")} | {"chat": "/v1/chat/completions"}
+    engine.paths = {paths[name]: behave for name, behave in behaviours.items()}
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", engine.handle)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)

@@ -97,3 +97,21 @@ def test_an_error_says_its_sentence_in_any_form(body: bytes, sentence: str) -> N
 def test_an_error_frame_may_tell_a_status() -> None:
     assert status_in({"code": 400}) == 400
     assert status_in({"code": "bad"}) == status_in("oops") == status_in({"code": 7}) == 500
+
+
+def test_a_raw_body_goes_as_it_is() -> None:
+    raw = {"messages": [{"role": "user", "content": "Hi"}], "logprobs": True, "unheard_of": {"a": [1.5, None]}, "n": 2}
+    body = body_of(Task(raw={**raw, "model": "other", "stream": False}))
+    assert body == {**raw, "model": "m", "stream": True, "stream_options": {"include_usage": True}}
+
+
+def test_a_bound_that_some_engines_know_by_an_older_name_is_given_by_both() -> None:
+    body = body_of(Task(raw={"messages": [], "max_completion_tokens": 5}))
+    assert (body["max_completion_tokens"], body["max_tokens"]) == (5, 5)
+
+
+@pytest.mark.parametrize(("wish", "asked"), [({}, "base64"), ({"encoding_format": "float"}, "float")])
+def test_embeddings_are_asked_for_in_one_piece_and_small_unless_the_caller_minds(wish: dict, asked: str) -> None:
+    task = Task(kind=Kind.EMBEDDING, raw={"input": ["a"], **wish})
+    assert request_of(an_order(task=task))[0] == "embeddings"
+    assert body_of(task) == {"input": ["a"], "model": "m", "encoding_format": asked}

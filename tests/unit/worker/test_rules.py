@@ -117,3 +117,20 @@ def test_a_model_that_was_only_loaded_is_no_news() -> None:
 
 def test_pauses_grow_and_stay_bounded() -> None:
     assert list(itertools.islice(rules.pauses(), 8)) == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+
+
+frames = st.lists(st.text("ab\u2028\x85\x0b", min_size=0, max_size=40).map("{}\n".format))
+
+
+@given(frames, st.sampled_from(["", "half"]))
+def test_frames_are_gathered_and_never_cut(lines: list[str], rest: str) -> None:
+    text = "".join(line * 200 for line in lines) + rest
+    pieces = rules.whole_frames(text)
+    assert "".join(pieces) == text
+    assert all(0 < len(piece) <= rules.CHUNK_CHARACTERS for piece in pieces)
+    assert all(piece.endswith("\n") for piece in pieces[:-1])
+
+
+def test_a_frame_that_is_too_long_for_a_chunk_is_cut() -> None:
+    text = "{}\n" + "x" * (rules.CHUNK_CHARACTERS + 1) + "\n"
+    assert [len(piece) for piece in rules.whole_frames(text)] == [3, rules.CHUNK_CHARACTERS, 2]

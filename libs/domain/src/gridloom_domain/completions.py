@@ -56,7 +56,7 @@ class Folding:
         """Add a frame; a whole body is one, too."""
         for name, value in frame.items():
             if name == "choices":
-                for choice in _choices_of(frame):
+                for choice in choices_of(frame):
                     self._take_choice(choice)
             elif value is not None or name not in self._other:
                 self._other[name] = value
@@ -90,7 +90,7 @@ def unfold(body: Json, known_characters: int = 0) -> list[Json]:
     Of the text of the first choice, so many characters are known already and left out.
     """
     frames: list[Json] = []
-    for choice in _choices_of(body):
+    for choice in choices_of(body):
         ending = {"finish_reason": choice.get("finish_reason")}
         frames += [_frame(_as_delta(choice, 0 if frames else known_characters))]
         silence: Json = {"delta": {}} if "message" in choice else {"text": ""}
@@ -101,14 +101,14 @@ def unfold(body: Json, known_characters: int = 0) -> list[Json]:
 
 def text_of(body: Json) -> str:
     """Return the text of a body: the content of its first choice. Calls of tools and embeddings have none."""
-    choice = next(iter(_choices_of(body)), {})
+    choice = next(iter(choices_of(body)), {})
     message = choice.get("message")
     return _text(message.get("content") if isinstance(message, dict) else choice.get("text"))
 
 
 def said_in(frame: Json) -> str:
     """Return what a frame adds to the text of the first choice."""
-    first = [choice for choice in _choices_of(frame) if choice.get("index", 0) == 0]
+    first = [choice for choice in choices_of(frame) if choice.get("index", 0) == 0]
     delta = [choice.get("delta", choice.get("message")) for choice in first]
     contents = (
         part.get("content") if isinstance(part, dict) else choice.get("text")
@@ -128,17 +128,18 @@ def text_in(output: str) -> str:
     return output if body is None else text_of(body)
 
 
+def choices_of(body: Json) -> list[Json]:
+    """Return the choices of a frame or a body."""
+    choices = body.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
 def _object_in(text: str) -> Json | None:
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _choices_of(body: Json) -> list[Json]:
-    choices = body.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def _whole(choice: Json) -> Json:

@@ -24,6 +24,7 @@ FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 
 _TOKEN = re.compile(r"glw_(w[a-z2-7]{12})_[A-Za-z0-9_-]+")
+_FRAME = re.compile(r"[^\n]*\n|[^\n]+")
 _SPEED_WEIGHT = 0.2
 
 
@@ -84,6 +85,19 @@ def spool_patience_seconds(result: ResultReport) -> float:
 def pieces(text: str) -> list[str]:
     """Return `text` cut into pieces that each fit a chunk."""
     return [text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS)]
+
+
+def whole_frames(text: str) -> list[str]:
+    """Return the frames in `text` gathered into pieces that each fit a chunk; one that is too long for that is cut."""
+    gathered: list[list[str]] = []
+    characters = CHUNK_CHARACTERS
+    for piece in (piece for line in _FRAME.findall(text) for piece in pieces(line)):
+        if characters + len(piece) > CHUNK_CHARACTERS:
+            gathered.append([])
+            characters = 0
+        gathered[-1].append(piece)
+        characters += len(piece)
+    return ["".join(part) for part in gathered]
 
 
 def pauses() -> Iterator[float]:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.work import ResultReport, StartReport, Verdict, WorkOrder
+from gridloom_domain.tokens import said_characters
 from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
 from gridloom_worker import metrics, rules
@@ -147,16 +148,20 @@ class Runner:
 
 def _result(attempt: Attempt, ending: Ending | None, fault: Fault | None, times: tuple[float, float]) -> ResultReport:
     order, (began, ended), first = attempt.order, times, attempt.stream.first_text_at
-    text = attempt.stream.text if ending else None
+    output = _output(attempt, ending) if ending else None
     return ResultReport(
         job=order.job,
         attempt=order.attempt,
         token=order.token,
-        output=text,
+        output=output,
         finish_reason=ending.finish_reason if ending else None,
-        usage=usage_of(ending.usage, order.task, text or "") if ending else None,
+        usage=usage_of(ending.usage, order.task, said_characters(order.task, output or "")) if ending else None,
         fault=fault,
         engine_seconds=ended - began,
         first_token_seconds=first - began if first is not None else None,
         served_model=order.model,
     )
+
+
+def _output(attempt: Attempt, ending: Ending) -> str:
+    return attempt.stream.text if ending.body is None else ending.body

@@ -145,7 +145,7 @@ class TextStream:
         self._sent_parts = len(self._parts)
         self._sent_characters += len(unsent)
         chunks: list[TokenChunk] = []
-        for piece in rules.pieces(unsent):
+        for piece in rules.pieces(unsent) if self._order.task.raw is None else rules.whole_frames(unsent):
             chunks.append(TokenChunk(job=self._order.job, attempt=self._order.attempt, offset=offset, text=piece))
             offset += len(piece)
         return chunks

@@ -17,12 +17,12 @@ def mended(text: str) -> str:
     return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def usage_of(counts: TokenCounts, task: Task, output: str) -> Usage:
-    """Return what the engine counted. What it left open, or called nothing though there is a text, is guessed from the
-    length of the text, and the whole is marked as an estimate then.
+def usage_of(counts: TokenCounts, task: Task, said_characters: int) -> Usage:
+    """Return what the engine counted. What it left open, or called nothing though something was said, is guessed from
+    the length of that, and the whole is marked as an estimate then.
     """
     counted_in, counted_out = max(counts.tokens_in or 0, 0), max(counts.tokens_out or 0, 0)
     tokens_in = counted_in or guessed_tokens(text_characters(task))
-    tokens_out = counted_out or guessed_tokens(len(output))
+    tokens_out = counted_out or guessed_tokens(said_characters)
     is_guess = (tokens_in, tokens_out) != (counted_in, counted_out)
     return Usage(tokens_in=tokens_in, tokens_out=tokens_out, estimated=is_guess)

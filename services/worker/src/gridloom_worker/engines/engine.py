@@ -11,7 +11,10 @@ import msgspec
 from gridloom_contract.work import Offer, WorkOrder
 
 Emit = Callable[[str], None]
-"""Takes the next piece of the answer, in order. May raise `FaultError` when the answer must not go on."""
+"""Takes the next piece of the answer, of a raw task whole frames, in order.
+
+May raise `FaultError` when the answer must not go on.
+"""
 
 
 class EngineError(Exception):
@@ -26,10 +29,14 @@ class TokenCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """How an answer ended, and what the engine counted of it."""
+    """How an answer ended, and what the engine counted of it.
+
+    The answer to a raw task is `body`, the JSON of all that the engine said; that to any other is what was emitted.
+    """
 
     finish_reason: str | None = None
     usage: TokenCounts = TokenCounts()
+    body: str | None = None
 
 
 class Engine(Protocol):

@@ -7,17 +7,25 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from gridloom_contract.jobs import Task
 from gridloom_contract.vocabulary import Kind
 from gridloom_contract.work import WorkOrder
 from gridloom_worker.engines.engine import TokenCounts
 
 T = TypeVar("T")
 
+_PATHS = {Kind.CHAT: "chat/completions", Kind.COMPLETION: "completions", Kind.EMBEDDING: "embeddings"}
+
 _ESCAPE = re.compile(
     r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
     r"|(?P<other>\\.)"
 )
+
+
+def can_do(task: Task) -> bool:
+    """Say whether there is a request for such a task. Vectors are no text: only who takes a whole body gets them."""
+    return task.kind in _PATHS and (task.kind is not Kind.EMBEDDING or task.raw is not None)
 
 
 class Content(msgspec.Struct):
@@ -88,15 +96,33 @@ class ModelList(msgspec.Struct):
 
 
 def request_of(order: WorkOrder) -> tuple[str, bytes]:
-    """Return path and body of the request that answers `order`: the caller's parameters as they are, streamed."""
+    """Return path and body of the request that answers `order`: the caller's parameters as they are, and streamed.
+
+    Embeddings come in one piece, and in base64 unless the caller wants them otherwise: that is a third of the size.
+    """
     task = order.task
-    body: dict[str, Any] = {**task.params, "model": order.model, "stream": True}
-    options = task.params.get("stream_options")
-    body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    if task.kind is Kind.COMPLETION:
-        return "completions", msgspec.json.encode({**body, "prompt": task.prompt or ""})
-    messages = task.messages if task.messages is not None else ({"role": "user", "content": task.prompt or ""},)
-    return "chat/completions", msgspec.json.encode({**body, "messages": messages})
+    path = _PATHS[task.kind]
+    given = _parameters(task) if task.raw is None else task.raw
+    if task.kind is Kind.EMBEDDING:
+        wish = given.get("encoding_format") or "base64"
+        return path, msgspec.json.encode({**given, "model": order.model, "encoding_format": wish})
+    options = given.get("stream_options")
+    usage = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    streamed = {"model": order.model, "stream": True, "stream_options": usage}
+    return path, msgspec.json.encode({**given, **_older_names(given), **streamed})
+
+
+def _parameters(task: Task) -> dict[str, Any]:
+    if task.kind is not Kind.COMPLETION:
+        said = task.messages if task.messages is not None else ({"role": "user", "content": task.prompt or ""},)
+        return {**task.params, "messages": said}
+    return {**task.params, "prompt": task.prompt or ""}
+
+
+def _older_names(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what some engines know by an older name only."""
+    most = given.get("max_completion_tokens")
+    return {"max_tokens": most} if most is not None and given.get("max_tokens") is None else {}
 
 
 def read(data: bytes, wanted: type[T]) -> T:

@@ -4,6 +4,8 @@ A prompt may carry directives: `[[tokens=50]] [[rate=100]] [[first=0.5]]` (token
 token), `[[repeat=1000]]` (each token so often, for answers of megabytes), `[[fail]]` (retryable), `[[reject]]` (the
 caller's mistake), `[[hang]]` (no word until canceled), `[[crash]]` (the worker's process dies), each after the tokens
 before it: `[[tokens=5]] [[fail]]` fails after five. Of images it says first what it saw: type, size and checksum.
+
+A model with `embed` in its name makes embeddings and nothing else. What raw tasks get: `synthetic_raw`.
 """
 
 from __future__ import annotations
@@ -25,10 +27,13 @@ from gridloom_contract.work import Offer, WorkOrder
 from gridloom_domain.errors import Invalid, Upstream
 from gridloom_domain.models import family_of
 from gridloom_worker.engines.engine import Emit, Ending, TokenCounts
+from gridloom_worker.engines.synthetic_raw import Frames, messages_of, script_of
+from gridloom_worker.engines.synthetic_values import embeddings_of
 
 CRASH_EXIT_CODE = 70
 _DIRECTIVE = re.compile(r"\[\[(\w+)(?:=([\d.]+))?\]\]")
 _DATA_URL = re.compile(r"data:(?P<type>[\w/+.-]+);base64,(?P<data>[A-Za-z0-9+/=]*)\Z")
+_EMBEDDER = "embed"
 _BREATH_TOKENS = 64
 _SLICE_CHARACTERS = 256 * 1024
 _WORDS = (
@@ -63,25 +68,27 @@ class Synthetic:
 
     async def discover(self) -> tuple[Offer, ...]:
         """Return the models it pretends to have."""
-        return tuple(Offer(model=model, family=family_of(model)) for model in self._models)
+        return tuple(Offer(model=model, family=family_of(model), kind=kind_called(model)) for model in self._models)
 
     async def run(self, order: WorkOrder, emit: Emit) -> Ending:
         """Answer as the settings, the parameters and the prompt's directives say."""
-        if order.task.kind not in (Kind.CHAT, Kind.COMPLETION):
-            raise Invalid(f"this worker cannot do {order.task.kind}")
-        asked = _asked(order.task)
-        plan = planned(self._plan, asked, order.task.params)
+        task, asked = order.task, _asked(order.task)
+        params = task.params if task.raw is None else task.raw
+        if kind_called(order.model) is not _trade(task.kind) or (task.kind is Kind.EMBEDDING and task.raw is None):
+            raise Invalid(f"the model {order.model} cannot do {task.kind}")
+        plan = planned(self._plan, asked, params)
         if plan.first_token_seconds:
             await asyncio.sleep(plan.first_token_seconds)
-        for sight in sights(order.task):
+        if task.kind is Kind.EMBEDDING:
+            return await _embed(params, plan)
+        if task.raw is not None:
+            return await _answer_raw(task, asked, plan, emit)
+        for sight in sights(task):
             emit(f"{sight} ")
         await _speak(plan, crc32(asked.encode(errors="replace")), emit)
         await _MODES[plan.mode]()
-        is_cut = order.task.params.get("max_tokens") == plan.tokens
-        return Ending(
-            finish_reason="length" if is_cut else "stop",
-            usage=TokenCounts(tokens_in=words_in(asked), tokens_out=plan.tokens * plan.repeat),
-        )
+        counts = TokenCounts(tokens_in=words_in(asked), tokens_out=plan.tokens * plan.repeat)
+        return Ending(finish_reason=_reason(plan, params), usage=counts)
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -93,6 +100,11 @@ async def open_synthetic(models: tuple[str, ...], plan: SyntheticPlan) -> AsyncI
     yield Synthetic(models, plan)
 
 
+def kind_called(model: str) -> Kind:
+    """Return what a model of this name does."""
+    return Kind.EMBEDDING if _EMBEDDER in model else Kind.CHAT
+
+
 def planned(plan: SyntheticPlan, prompt: str, params: dict[str, Any]) -> SyntheticPlan:
     """Return `plan` as changed by the prompt's directives, cut to the parameter `max_tokens`."""
     changes: dict[str, Any] = {}
@@ -102,7 +114,7 @@ def planned(plan: SyntheticPlan, prompt: str, params: dict[str, Any]) -> Synthet
         elif name in _NUMBERS and value:
             field, kind = _NUMBERS[name]
             changes[field] = kind(float(value))
-    limit = params.get("max_tokens")
+    limit = _limit(params)
     tokens = changes.get("tokens", plan.tokens)
     if isinstance(limit, int) and limit >= 0:
         tokens = min(tokens, limit)
@@ -143,6 +155,37 @@ def words_in(text: str) -> int:
     return count
 
 
+async def _embed(wish: dict[str, Any], plan: SyntheticPlan) -> Ending:
+    await _MODES[plan.mode]()
+    body = embeddings_of(wish)
+    counts = TokenCounts(tokens_in=body["usage"]["prompt_tokens"], tokens_out=0)
+    return Ending(finish_reason="stop", usage=counts, body=msgspec.json.encode(body).decode())
+
+
+async def _answer_raw(task: Task, asked: str, plan: SyntheticPlan, emit: Emit) -> Ending:
+    frames, script, tokens_out = Frames(task, emit), script_of(task, asked), plan.tokens * plan.repeat
+    frames.begin()
+    if script is not None:
+        reason, tokens_out = script(frames), 1
+    else:
+        for sight in sights(task):
+            frames.say(f"{sight} ")
+        await _speak(plan, crc32(asked.encode(errors="replace")), frames.say)
+        reason = _reason(plan, task.raw or {})
+    await _MODES[plan.mode]()
+    tokens_in = words_in(asked)
+    body = frames.end(reason, tokens_in, tokens_out)
+    return Ending(finish_reason=reason, usage=TokenCounts(tokens_in=tokens_in, tokens_out=tokens_out), body=body)
+
+
+def _reason(plan: SyntheticPlan, params: dict[str, Any]) -> str:
+    return "length" if _limit(params) == plan.tokens else "stop"
+
+
+def _limit(params: dict[str, Any]) -> Any:
+    return params.get("max_tokens", params.get("max_completion_tokens"))
+
+
 async def _speak(plan: SyntheticPlan, seed: int, emit: Emit) -> None:
     """Keep to the rate on average: a late wake-up is made good by several tokens at once, as real engines do."""
     loop = asyncio.get_running_loop()
@@ -156,10 +199,16 @@ async def _speak(plan: SyntheticPlan, seed: int, emit: Emit) -> None:
         emit(token if plan.repeat == 1 else repeated(token, plan.repeat))
 
 
+def _trade(kind: Kind) -> Kind:
+    """Return the kind of model that does this."""
+    return Kind.CHAT if kind is Kind.COMPLETION else kind
+
+
 def _asked(task: Task) -> str:
-    if task.messages is None:
-        return task.prompt or ""
-    return "\n".join(_text_of(message.get("content")) for message in task.messages)
+    if task.messages is not None or (task.raw is not None and task.kind is Kind.CHAT):
+        return "\n".join(_text_of(message.get("content")) for message in messages_of(task))
+    told = task.prompt if task.raw is None else task.raw.get("prompt", task.raw.get("input"))
+    return "\n".join(map(str, told)) if isinstance(told, list) else str(told or "")
 
 
 def _text_of(content: Any) -> str:
@@ -169,7 +218,7 @@ def _text_of(content: Any) -> str:
 
 
 def _parts(task: Task) -> Iterator[dict[str, Any]]:
-    for message in task.messages or ():
+    for message in messages_of(task):
         content = message.get("content")
         yield from (part for part in content if isinstance(part, dict)) if isinstance(content, list) else ()
 
