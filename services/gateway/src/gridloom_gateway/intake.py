@@ -123,7 +123,7 @@ class Intake:
         owner = Owner(submission.account, submission.job)
         ref = await self._shelf.store(owner, Purpose.TASK, content_of(content))
         return msgspec.structs.replace(
-            submission, task=_without_texts(submission.task), task_ref=ref, task_bytes=len(content)
+            submission, task=without_texts(submission.task), task_ref=ref, task_bytes=len(content)
         )
 
     async def _offer_all(self, offers: list[_Offer]) -> list[Acceptance]:
@@ -160,14 +160,17 @@ class Intake:
         return [offer for offer in offers if offer.due > now]
 
 
-def _without_texts(task: Task) -> Task:
-    """Return what may be decided on before anybody reads the task: its kind, and parameters that are a word."""
+def without_texts(task: Task) -> Task:
+    """Return what may be decided on before anybody reads the task: its kind, and parameters that are a word.
+
+    Of a raw one that it is one.
+    """
     words = {
         name: value
         for name, value in task.params.items()
         if isinstance(value, int | float) or (isinstance(value, str) and len(value) <= _LONGEST_WORD)
     }
-    return Task(kind=task.kind, params=words)
+    return Task(kind=task.kind, params=words, raw=None if task.raw is None else {})
 
 
 def _bytes_of(offer: _Offer) -> int:

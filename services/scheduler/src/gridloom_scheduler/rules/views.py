@@ -35,7 +35,10 @@ def job_view(record: JobRecord, position: int | None = None, starts_in_seconds: 
 
 def fitting(job: Job, most_bytes: int) -> Job:
     """Return the job, without its input if both together do not fit: the answer is what is asked for."""
-    return job if _fits(job, most_bytes) else msgspec.structs.replace(job, task=Task(kind=job.task.kind))
+    if _fits(job, most_bytes):
+        return job
+    raw: dict[str, Any] | None = None if job.task.raw is None else {}
+    return msgspec.structs.replace(job, task=Task(kind=job.task.kind, raw=raw))
 
 
 def page_of(records: Sequence[JobRecord], total: int, most_bytes: int) -> JobPage:
