@@ -11,6 +11,7 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from e2e.hooks import (
     DELIVERIES,
@@ -223,6 +224,34 @@ async def test_a_replaced_secret_signs_together_with_the_old_one(client: ApiClie
     assert (replaced.body, new != old) == ({"replaced": True}, True)
     assert len(request.headers["webhook-signature"].split()) == 2
     await assert_authentic(request, client)
+
+
+async def until_forgotten(grid: Grid, kid: str) -> None:
+    subscriptions = grid.mongo.admin[grid.database]["subscriptions"]
+    async with asyncio.timeout(10):
+        while subscriptions.count_documents({"kid": kid, "sealed_key": {"$exists": True}}):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_replaced_api_key_signs_for_its_jobs_and_a_revoked_one_nothing(
+    grid: Grid, client: ApiClient, shelf: Shelf, receiver: Receiver
+) -> None:
+    other_key = second_key(grid, client)
+    kid = client.key.split("_")[1]
+    jobs = [await submitted(client, receiver, model=shelf.model) for _ in range(2)]
+
+    async with ApiClient(grid.url, other_key) as other:
+        grid.ask("POST", f"/admin/v1/keys/{kid}/rotate")
+        await canceled_while_waiting(other, jobs[0])
+        [replaced] = await receiver.received(1)
+        await assert_authentic(replaced, client)
+        grid.ask("DELETE", f"/admin/v1/keys/{kid}")
+        await until_forgotten(grid, kid)
+        await canceled_while_waiting(other, jobs[1])
+        _, revoked = await receiver.received(2)
+
+        assert "x-vibe-signature" not in revoked.headers
+        assert Webhook(await secret_of(other)).verify(revoked.body, revoked.headers)
 
 
 async def test_a_receiver_may_ask_whether_a_request_is_authentic(client: ApiClient, receiver: Receiver) -> None:

@@ -115,9 +115,10 @@ class ScriptedGateway:
         verified: WebhookVerified = await self.bus.request(registry.VERIFY_WEBHOOK, question)
         return verified
 
-    async def revoke(self, kid: str) -> None:
-        """Say that a key is revoked."""
-        await self.bus.publish(registry.KEY_REVOKED.subject, KeyRevoked(kid=kid))
+    async def revoke(self, kid: str, *, is_changed_only: bool = False) -> None:
+        """Say that a key is revoked, or that something about it has changed."""
+        news = KeyRevoked(kid=kid, is_changed_only=is_changed_only)
+        await self.bus.publish(registry.KEY_REVOKED.subject, news)
 
     async def until_answered(self, within_seconds: float = 20.0) -> None:
         """Return once a webhook service answers."""

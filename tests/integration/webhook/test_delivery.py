@@ -234,6 +234,9 @@ async def test_a_revoked_key_signs_nothing_any_more(
     await scheduler.tell(waiting)
     job = await scheduler.run_job(receiver.url)
     assert "x-vibe-signature" in (await receiver.received(1))[0].headers
+    await gateway.revoke(KID, is_changed_only=True)
+    await gateway.deliveries()
+    assert await database["subscriptions"].count_documents({"kid": KID, "sealed_key": {"$exists": True}}) == 1
     await gateway.revoke(KID)
     while await database["subscriptions"].count_documents({"sealed_key": {"$exists": True}}):
         await gateway.deliveries()

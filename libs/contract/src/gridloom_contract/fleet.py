@@ -97,9 +97,13 @@ class WorkerList(Message, frozen=True, kw_only=True, omit_defaults=True, tag="wo
 
 
 class KeyRevoked(Message, frozen=True, kw_only=True, omit_defaults=True, tag="key.revoked.1"):
-    """Gateway to all gateways and webhook services: forget what you remember of this API key."""
+    """Gateway to all gateways and webhook services: forget what you remember of this API key.
+
+    With `is_changed_only` it is not revoked: it ends later, or its account changed. It goes on signing webhooks.
+    """
 
     kid: str
+    is_changed_only: bool = False
 
 
 class Wake(Message, frozen=True, kw_only=True, omit_defaults=True, tag="scheduler.wake.1"):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from gridloom_contract.fleet import KeyRevoked
 from gridloom_domain.errors import Conflict, Invalid, NotFound
 from gridloom_gateway import keys
 from gridloom_gateway.people import Account, ApiKey, Page, Row
@@ -15,7 +16,7 @@ from gridloom_kit.log import get_logger
 
 log = get_logger()
 
-Announce = Callable[[str], Awaitable[None]]
+Announce = Callable[[KeyRevoked], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class KeyWish:
 
 
 class Accounts:
-    """`announce(kid)` tells every gateway to forget what it remembers of a key."""
+    """`announce(news)` tells every gateway to forget what it remembers of a key."""
 
     def __init__(
         self, store: Store, clock: Clock, mint_id: Callable[[], str], announce: Announce, *, pepper: str
@@ -68,7 +69,7 @@ class Accounts:
         changed = _found(await self._store.set_disabled(account, at), "account")
         log.info("account.disabled" if disabled else "account.enabled", account=account)
         for kid in await self._store.kids_of(account):
-            await self._announce(kid)
+            await self._announce(KeyRevoked(kid=kid, is_changed_only=True))
         return changed
 
     async def issue_key(self, account: str, wish: KeyWish) -> IssuedKey:
@@ -91,14 +92,14 @@ class Accounts:
         if shortened is None:
             raise Conflict("the key is revoked or expired: issue a new one instead")
         issued = await self._issue(old.account, KeyWish(old.name, old.scopes, old.expires_at))
-        await self._announce(kid)
+        await self._announce(KeyRevoked(kid=kid, is_changed_only=grace_seconds > 0))
         return issued
 
     async def revoke_key(self, kid: str) -> ApiKey:
         """Revoke a key everywhere, at once. Raises `NotFound`."""
         revoked = _found(await self._store.revoke_key(kid, self._clock.now()), "key")
         log.info("key.revoked", kid=kid, account=revoked.account)
-        await self._announce(kid)
+        await self._announce(KeyRevoked(kid=kid))
         return revoked
 
     async def _issue(self, account: str, wish: KeyWish) -> IssuedKey:

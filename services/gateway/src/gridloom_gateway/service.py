@@ -136,9 +136,9 @@ class _Parts:
         """Return what minds the `Idempotency-Key` of requests."""
         return Idempotency(self.claims, bodies, self.clock, self.mint, secret=self.settings.api_key_pepper)
 
-    async def announce(self, kid: str) -> None:
+    async def announce(self, news: KeyRevoked) -> None:
         """Tell every gateway, this one too, that a key is not what it was."""
-        await self.bus.publish(KEY_REVOKED.subject, KeyRevoked(kid=kid))
+        await self.bus.publish(KEY_REVOKED.subject, news)
 
 
 def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: Intake) -> Service:

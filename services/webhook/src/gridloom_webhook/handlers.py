@@ -204,6 +204,8 @@ class Revocations:
 
     async def on_revoked(self, news: KeyRevoked) -> None:
         """Drop every sealed copy of the key and the signatures that were made with it."""
+        if news.is_changed_only:
+            return
         self._dispatcher.forget_signatures(news.kid)
         sealed = await self._keys.forget_key(news.kid)
         signatures = await self._forget_signatures(news.kid)
