@@ -15,9 +15,9 @@ from integration.scheduler.scripted import ScriptedWorker
 
 
 @asynccontextmanager
-async def a_stranger(grid: Grid, model: str) -> AsyncIterator[ScriptedWorker]:
-    """Enrol a worker that offers `model` and does only what the test says."""
-    token = grid.enrol()
+async def a_stranger(grid: Grid, model: str, token: str = "") -> AsyncIterator[ScriptedWorker]:
+    """Have a worker, newly enrolled unless a token is given, offer `model` and do only what the test says."""
+    token = token or grid.enrol()
     worker = worker_of(token)
     settings = ServiceSettings(nats_url=grid.nats.url)
     async with open_bus(settings, "worker", inbox_prefix=worker_inbox(worker), token=token) as bus:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from nats.errors import TimeoutError as NatsTimeoutError
+from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
 from e2e.conftest import SLOW
 from e2e.strangers import a_stranger
 from gridloom_contract import subjects
 from gridloom_contract.base import encode
-from gridloom_contract.permissions import service_inbox, worker_inbox
+from gridloom_contract.permissions import of_worker, service_inbox, worker_inbox
 from gridloom_contract.streams import EVENTS, SHARD_BUCKET, STREAMS, TOKENS, WORK_STREAMS
 from gridloom_contract.work import TokenChunk, Verdict
 from gridloom_domain import ids
@@ -64,14 +63,21 @@ async def unharmed(client: ApiClient, victim: Victim) -> None:
     assert (document["status"], document["attempts"], len(document["output"].split())) == ("completed", 1, 60)
 
 
-async def test_it_cannot_pull_another_workers_orders(client: ApiClient, thief: Probe, victim: Victim) -> None:
+async def test_it_cannot_take_another_workers_orders(
+    client: ApiClient, thief: Probe, token: str, victim: Victim
+) -> None:
     for stream in WORK_STREAMS.values():
-        assert not await thief.may_publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{victim.worker}", b'{"batch":9}')
+        for worker in (victim.worker, worker_of(token)):
+            assert not await thief.may_publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{worker}", b'{"batch":9}')
         for verb in ("CREATE", "DURABLE.CREATE", "INFO", "DELETE", "PAUSE"):
             assert not await thief.may_publish(f"$JS.API.CONSUMER.{verb}.{stream}.{victim.worker}")
         assert not await thief.may_publish(f"$JS.API.STREAM.MSG.GET.{stream}", b'{"seq":1}')
     assert not await thief.may_subscribe("work.>")
     assert not await thief.may_subscribe(subjects.work(LANE, MODEL, victim.worker, victim.job))
+    for lane in (*WORK_STREAMS, "*"):
+        assert not await thief.may_subscribe(subjects.order(victim.worker, lane))
+        assert not await thief.may_subscribe(subjects.order("*", lane))
+        assert not await thief.may_publish(subjects.order(victim.worker, lane))
     await unharmed(client, victim)
 
 
@@ -201,20 +207,113 @@ async def test_it_cannot_have_the_scheduler_speak_for_it(grid: Grid, thief: Prob
             await admin.client.jetstream().get_last_msg(EVENTS, fact)
 
 
-@pytest.mark.xfail(strict=True, reason="nats-server answers a pull on any subject; see the README's limits")
-async def test_it_cannot_have_the_server_speak_for_it(grid: Grid, thief: Probe, token: str) -> None:
+async def test_it_cannot_have_the_server_speak_for_it(grid: Grid, client: ApiClient, token: str) -> None:
     low = WORK_STREAMS["low"]
-    pull = f"$JS.API.CONSUMER.MSG.NEXT.{low}.{worker_of(token)}"
-    async with open_probe(grid.nats, **grid.nats.login_of("admin")) as admin:
+    async with a_stranger(grid, "bait", token) as thief, open_probe(grid.nats, **grid.nats.login_of("admin")) as admin:
         streams = admin.client.jetstream()
-        await thief.client.request(*hello_of(token), timeout=5)
         born = (await streams.stream_info(low)).created
+        thief.loses_orders = True
+        await client.submit("bait")
+        order = (await thief.lost.get()).reply
 
-        await thief.client.publish(pull, b'{"no_wait":true}', reply=f"$JS.API.STREAM.DELETE.{low}")
-        with suppress(NatsTimeoutError):  # by then the one before has been answered, wherever to
-            await thief.client.request(pull, b'{"no_wait":true}', timeout=2)
+        for word in (b"+WPI", b"+NXT", b'+NXT {"batch":1}', b"-NAK", b"+ACK"):
+            await thief.bus.client.publish(order, word, reply=f"$JS.API.STREAM.DELETE.{low}")
+            await thief.bus.client.request(order, word, timeout=5)  # by then the one before has been answered
 
         assert (await streams.stream_info(low)).created == born
+
+
+async def test_no_reply_subject_it_names_means_anything_to_others(grid: Grid, client: ApiClient, token: str) -> None:
+    other = grid.enrol()
+    async with (
+        a_stranger(grid, "bait", token) as thief,
+        hostile_worker(grid.nats, other) as neighbour,
+        open_probe(grid.nats, **grid.nats.login_of("admin")) as admin,
+    ):
+        thief.loses_orders = True
+        await client.submit("bait")
+        order = (await thief.lost.get()).reply
+        names = foreign_subjects(worker_of(other))
+        among_services, among_workers = await overheard(admin, *names), await overheard(neighbour, *own(other))
+
+        for subject, body in utterances(token, order):
+            for name in names:
+                await thief.bus.client.publish(subject, body, reply=name)
+        for subject, body in (hello_of(token), (order, b"+WPI")):  # by then those before have been answered
+            await thief.bus.client.request(subject, body, timeout=10)
+        for probe in (admin, neighbour):
+            await probe.client.flush()
+
+        assert among_services == []
+        assert [subject for subject, data in among_workers if data] == []
+        assert set(among_workers) <= {(subject, b"") for subject in names}
+
+
+def foreign_subjects(other: str) -> tuple[str, ...]:
+    """Return subjects that mean something to somebody else; nobody of this test's grid speaks on any of them."""
+    job = a_job_id()
+    return (
+        f"{worker_inbox(other)}.bait",
+        *(f"{service_inbox(service)}.bait" for service in ("gateway", "scheduler", "callout", "admin")),
+        "_INBOX.bait",
+        subjects.control(other),
+        subjects.stop(other),
+        subjects.order(other, LANE),
+        subjects.worker_hello(other),
+        subjects.worker_heartbeat(other),
+        subjects.worker_report(other),
+        subjects.worker_upload(other),
+        subjects.tokens(other, job),
+        subjects.live(job),
+        subjects.event("finished", job),
+        subjects.work(LANE, MODEL, other, job),
+        subjects.SCHEDULER_WAKE + ".bait",
+        f"$KV.{SHARD_BUCKET}.bait",
+        f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{other}",
+        f"$JS.API.CONSUMER.DELETE.{STREAM}.{other}",
+        "$JS.API.STREAM.DELETE.BAIT",
+        "$SYS.REQ.USER.AUTH",
+    )
+
+
+def own(token: str) -> tuple[str, ...]:
+    """Return everything the worker of a token may hear."""
+    return of_worker(worker_of(token)).subscribe
+
+
+def utterances(token: str, order: str) -> list[tuple[str, bytes]]:
+    """Return everything a worker may say; `order` is where it acknowledges an order that it has."""
+    me = worker_of(token)
+    said = [subject for subject in of_worker(me).publish if not subject.startswith("$JS.ACK.")]
+    words = (b"+WPI", b"+NXT", b"anything")
+    guesses = [f"$JS.ACK.{stream}.{me}.1.1.1.0.0" for stream in WORK_STREAMS.values()]
+    return [
+        hello_of(token),
+        *((subject.replace("*", a_job_id()), b"{}") for subject in said),
+        *((subject, word) for subject in (order, *guesses) for word in words),
+    ]
+
+
+async def overheard(probe: Probe, *names: str) -> list[tuple[str, bytes]]:
+    """Return a list that grows with all that is said on these subjects, as far as `probe` can hear it."""
+    heard: list[tuple[str, bytes]] = []
+
+    async def note(message: Msg) -> None:
+        heard.append((message.subject, message.data))
+
+    for name in names:
+        await probe.client.subscribe(name, cb=note)
+    await probe.client.flush()
+    return heard
+
+
+async def test_it_cannot_name_what_the_server_keeps_for_itself(
+    thief: Probe, token: str, victim: Victim, client: ApiClient
+) -> None:
+    subject, body = hello_of(token)
+    for reserved in ("_R_.guess.work", f"$JS.ACK.{STREAM}.{victim.worker}.1.1.1.0.0"):
+        assert await thief.is_silenced(subject, body, reserved)
+    await unharmed(client, victim)
 
 
 def hello_of(token: str) -> tuple[str, bytes]:

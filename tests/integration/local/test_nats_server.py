@@ -9,7 +9,7 @@ import pytest
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from gridloom_contract.permissions import service_inbox
+from gridloom_contract.permissions import BORDER, service_inbox
 from gridloom_contract.registry import CHANNELS, GATEWAY, SCHEDULER, SERVICES
 from gridloom_local.nats_config import SYSTEM_USER
 from gridloom_testing.builders import a_worker_id, a_worker_token
@@ -85,10 +85,22 @@ async def test_a_worker_reaches_only_its_own_subjects(nats_server, admission):
         assert await probe.may_publish(f"tok.{own}.job")
         assert await probe.may_subscribe(f"ctl.{own}.stop")
         assert not await probe.may_publish(f"tok.{other}.job")
+        assert await probe.may_subscribe(f"ctl.{own}.order.high")
+        assert not await probe.may_publish(f"$JS.API.CONSUMER.MSG.NEXT.WORK_HIGH.{own}")
         assert not await probe.may_publish(f"$JS.API.CONSUMER.MSG.NEXT.WORK_HIGH.{other}")
+        assert not await probe.may_subscribe(f"ctl.{other}.order.high")
         assert not await probe.may_publish(f"$JS.ACK.WORK_HIGH.{other}.1.1.1.0.0")
         assert not await probe.may_subscribe(f"ctl.{other}.stop")
         assert not await probe.may_subscribe(f"_INBOX.w.{other}.>")
+
+
+async def test_workers_and_services_meet_nowhere_but_at_the_border(nats_server):
+    workers = (await nats_server.monitor("accountz?acc=WORKERS"))["account_detail"]
+    taken = [(each["type"], each["subject"]) for each in workers["imports"] if each["account"] != "SYS"]
+    assert sorted(subject for kind, subject in taken if kind == "service") == sorted(BORDER.acknowledgements)
+    assert sorted(subject for kind, subject in taken if kind == "stream") == sorted(BORDER.heard_by_workers)
+    assert {each["subject"] for each in workers["exports"]} == set(BORDER.said_by_workers)
+    assert not workers["jetstream_enabled"]
 
 
 async def test_every_accepted_message_is_on_disk(nats_server):

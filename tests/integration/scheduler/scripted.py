@@ -17,7 +17,7 @@ from gridloom_contract.events import JobEvent
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.fleet import EnrolWorker, ListWorkers, WorkerEnrolled
 from gridloom_contract.jobs import Acceptance, GetJob, GetTimeline, Job, Submission, SubmitJobs
-from gridloom_contract.streams import WORK_STREAMS
+from gridloom_contract.streams import LANES
 from gridloom_contract.vocabulary import State
 from gridloom_contract.work import (
     Holding,
@@ -45,7 +45,7 @@ _WITHIN_SECONDS = 20.0
 
 
 class ScriptedWorker:
-    """One worker process: it says hello when asked, beats, fetches its orders, and reports what the test says."""
+    """One worker process: it says hello when asked, beats, takes its orders, and reports what the test says."""
 
     def __init__(self, bus: Bus, worker: str, *, slots: int = 1, offers: tuple[Offer, ...] = (an_offer(),)) -> None:
         self.bus = bus
@@ -60,19 +60,18 @@ class ScriptedWorker:
         self.holding: dict[str, Holding] = {}
         self.is_silent = False
         self.loses_orders = False
+        self.lost: asyncio.Queue[Msg] = asyncio.Queue()
         self._holder = Holder()
         self._beats = asyncio.Semaphore(0)
-        self._inbox = ""
 
     async def arrive(self) -> Welcome:
-        """Say hello and begin to beat and to fetch."""
+        """Say hello and begin to beat and to take orders."""
         await self.bus.subscribe(subjects.control(self.id), WorkerControl, self._on_control)
         await self.bus.subscribe(subjects.stop(self.id), StopWork, self._on_stop)
-        self._inbox = self.bus.new_inbox()
-        await self.bus.client.subscribe(self._inbox, cb=self._on_order)
+        for lane in LANES:
+            await self.bus.client.subscribe(subjects.order(self.id, lane), cb=self._on_order)
         welcome = await self.hello()
         await self._holder.open(under_way(self._beat()))
-        await self._holder.open(under_way(self._fetch()))
         return welcome
 
     async def hello(self) -> Welcome:
@@ -169,16 +168,9 @@ class ScriptedWorker:
             loaded=tuple(offer.model for offer in self.offers if offer.loaded),
         )
 
-    async def _fetch(self) -> None:
-        # One short pull a lane at a time: a test's worker need not be fast, but it must survive a wiped store.
-        while True:
-            for stream in WORK_STREAMS.values():
-                subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{self.id}"
-                await self.bus.client.publish(subject, b'{"batch":100,"no_wait":true}', reply=self._inbox)
-            await asyncio.sleep(_POLL_SECONDS)
-
     async def _on_order(self, received: Msg) -> None:
-        if not received.data or self.loses_orders:
+        if self.loses_orders:
+            self.lost.put_nowait(received)
             return
         order = msgspec.json.decode(received.data, type=WorkOrder)
         await self.bus.client.publish(received.reply, b"+ACK")

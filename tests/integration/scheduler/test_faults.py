@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from gridloom_contract import registry
+from gridloom_contract import registry, subjects
 from gridloom_contract.events import JobRequeued
 from gridloom_contract.jobs import CancelJob
 from gridloom_contract.streams import WORK_STREAMS
 from gridloom_contract.vocabulary import State
 from gridloom_contract.work import Verdict
+from gridloom_kit.consume import ensure_consumer
 from gridloom_kit.mongo import Database
 from gridloom_testing.builders import a_submission
 from gridloom_testing.checker import assert_all_ended_once
@@ -201,6 +202,21 @@ async def test_a_canceled_order_is_taken_out_of_its_stream(
     left = [(await admin.js_api(f"STREAM.INFO.{stream}"))["state"]["messages"] for stream in WORK_STREAMS.values()]
 
     assert sum(left) == 0
+
+
+async def test_consumers_from_when_workers_pulled_become_such_that_deliver(
+    scheduler: Replica, gateway: Gateway, start_worker: StartWorker, bus_for: OpenBus
+) -> None:
+    worker, admin = await start_worker(), await bus_for("admin")
+    for lane, stream in WORK_STREAMS.items():
+        await admin.js_api(f"CONSUMER.DELETE.{stream}.{worker.id}")
+        await ensure_consumer(admin, stream, worker.id, [subjects.work_of(lane, worker.id)], max_waiting=16)
+
+    await worker.hello()
+    job = await gateway.submit()
+
+    assert (await worker.next_order()).job == job
+    assert [fact for fact in await gateway.timeline(job) if isinstance(fact, JobRequeued)] == []
 
 
 async def test_consumers_that_vanish_are_made_again(

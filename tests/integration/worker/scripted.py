@@ -135,7 +135,8 @@ class ScriptedScheduler:
         for lane, stream in WORK_STREAMS.items():
             filters = [subjects.work_of_model(lane, offer.model, hello.worker) for offer in hello.offers]
             if filters:
-                await ensure_consumer(self.bus, stream, hello.worker, filters, ack_wait=_ACK_WAIT_NANOSECONDS)
+                delivery = {"deliver_subject": subjects.order(hello.worker, lane), "ack_wait": _ACK_WAIT_NANOSECONDS}
+                await ensure_consumer(self.bus, stream, hello.worker, filters, **delivery)
         await self.hellos.add(hello)
         return Welcome(heartbeat_seconds=HEARTBEAT_SECONDS, lease_seconds=5.0)
 

@@ -91,10 +91,9 @@ def test_only_the_scheduler_changes_streams_and_the_consumers_of_others(service:
 @given(workers)
 def test_a_worker_sends_only_its_own_part_of_the_worker_protocol(worker: str) -> None:
     public = [channel.subject for channel in CHANNELS if channel.for_workers and WORKER in channel.senders]
-    own_jetstream = [f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{worker}" for stream in streams.WORK_STREAMS.values()]
-    own_jetstream += [f"$JS.ACK.{stream}.{worker}.>" for stream in streams.WORK_STREAMS.values()]
+    acknowledging = [f"$JS.ACK.{stream}.{worker}.>" for stream in streams.WORK_STREAMS.values()]
     allowed = permissions.of_worker(worker).publish
-    assert unexplained(allowed, public + own_jetstream) == []
+    assert unexplained(allowed, public + acknowledging) == []
     assert all(worker in subject.split(".") for subject in allowed)
 
 
@@ -119,6 +118,28 @@ def test_two_workers_share_not_one_subject(one: str, other: str) -> None:
         (mine.publish, yours.subscribe),
     ):
         assert not [(a, b) for a in left for b in right if do_overlap(a, b)]
+
+
+@given(workers)
+def test_all_that_a_worker_may_do_leads_across_the_border(worker: str) -> None:
+    border, allowed = permissions.BORDER, permissions.of_worker(worker)
+    assert unexplained(allowed.publish, [*border.said_by_workers, *border.acknowledgements]) == []
+    assert unexplained(allowed.subscribe, list(border.heard_by_workers)) == []
+
+
+@given(workers)
+def test_nothing_crosses_the_border_but_what_some_worker_may_do(worker: str) -> None:
+    border, allowed = permissions.BORDER, permissions.of_worker(worker)
+    for crossing in (*border.said_by_workers, *border.acknowledgements):
+        assert unexplained(allowed.publish, [crossing]) != list(allowed.publish), crossing
+    for crossing in border.heard_by_workers:
+        assert unexplained(allowed.subscribe, [crossing]) != list(allowed.subscribe), crossing
+
+
+def test_no_call_of_jetstream_crosses_the_border() -> None:
+    everything = [*permissions.BORDER.said_by_workers, *permissions.BORDER.heard_by_workers]
+    calls = ["$JS.API.>", "$KV.>", "$SYS.>", "event.>", *(f"_INBOX.{service}.>" for service in SERVICES)]
+    assert not [(a, b) for a in [*everything, *permissions.BORDER.acknowledgements] for b in calls if do_overlap(a, b)]
 
 
 @given(workers)

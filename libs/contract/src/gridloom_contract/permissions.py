@@ -1,12 +1,20 @@
-"""Who may publish and subscribe what, derived from the registry. The NATS server enforces it."""
+"""Who may publish and subscribe what, derived from the registry. The NATS server enforces it.
+
+Services and workers live in two accounts. Nothing crosses but what `BORDER` lists.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from gridloom_contract import subjects
-from gridloom_contract.registry import CHANNELS, FACTS, GATEWAY, SCHEDULER
-from gridloom_contract.streams import SHARD_BUCKET, STREAMS, TOKENS, WORK_STREAMS
+from gridloom_contract.registry import CHANNELS, FACTS, GATEWAY, SCHEDULER, WORKER
+from gridloom_contract.streams import LANES, SHARD_BUCKET, STREAMS, TOKENS, WORK_STREAMS
+
+SERVICES_ACCOUNT = "APP"
+"""Where the services and JetStream are."""
+WORKERS_ACCOUNT = "WORKERS"
+"""Where the workers are, with nothing of JetStream."""
 
 JetStream = tuple[str, ...]
 
@@ -65,8 +73,35 @@ def _consumer_rights(service: str) -> JetStream:
     return (*pulls, *(f"$JS.ACK.{name}.{service}.>" for name in names))
 
 
+@dataclass(frozen=True)
+class Border:
+    """What crosses between the two accounts; a `*` stands for any worker.
+
+    JetStream answers an acknowledgement on whatever subject it names. So acknowledgements are asked for across the
+    border as a service: the server puts a reply subject of its own in place of the worker's. What else workers say
+    crosses as it is, for whoever answers it looks at where (`gridloom_kit.rpc`).
+    """
+
+    said_by_workers: tuple[str, ...]
+    heard_by_workers: tuple[str, ...]
+    acknowledgements: tuple[str, ...]
+    service: str
+    """All acknowledgements, as the one service that there is."""
+
+
+BORDER = Border(
+    said_by_workers=tuple(channel.subject for channel in CHANNELS if WORKER in channel.senders),
+    heard_by_workers=(
+        *(channel.subject for channel in CHANNELS if WORKER in channel.hearers),
+        f"{worker_inbox('*')}.>",
+    ),
+    acknowledgements=tuple(f"$JS.ACK.{stream}.*.>" for stream in WORK_STREAMS.values()),
+    service="$JS.ACK.>",
+)
+
+
 def of_worker(worker: str) -> Permissions:
-    """Return what one worker may do: its own reports, tokens, consumers and inbox, and not one subject more."""
+    """Return what one worker may do: its own reports, tokens, orders and inbox, and not one subject more."""
     return Permissions(
         publish=(
             subjects.worker_hello(worker),
@@ -74,9 +109,13 @@ def of_worker(worker: str) -> Permissions:
             subjects.worker_report(worker),
             subjects.worker_upload(worker),
             subjects.tokens(worker, "*"),
-            *(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{worker}" for stream in WORK_STREAMS.values()),
             *(f"$JS.ACK.{stream}.{worker}.>" for stream in WORK_STREAMS.values()),
         ),
-        subscribe=(subjects.control(worker), subjects.stop(worker), f"{worker_inbox(worker)}.>"),
+        subscribe=(
+            subjects.control(worker),
+            subjects.stop(worker),
+            *(subjects.order(worker, lane) for lane in LANES),
+            f"{worker_inbox(worker)}.>",
+        ),
         may_respond=False,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gridloom_contract import blobs, events, fleet, jobs, quota, subjects, usage, webhooks, work
 from gridloom_contract.base import Message
-from gridloom_contract.streams import EVENTS, TOKENS, WORK_STREAMS
+from gridloom_contract.streams import EVENTS, LANES, TOKENS, WORK_STREAMS
 
 GATEWAY = "gateway"
 SCHEDULER = "scheduler"
@@ -117,9 +117,13 @@ REPORT = Channel("wrk.*.*.report", work.WorkReport, (WORKER,), (SCHEDULER,), wor
 STOP = Channel(subjects.stop("*"), work.StopWork, (SCHEDULER,), (WORKER,), for_workers=True)
 CONTROL = Channel(subjects.control("*"), work.WorkerControl, (SCHEDULER,), (WORKER,), for_workers=True)
 ORDERS = tuple(
-    Channel(f"work.{lane}.*.*.*", work.WorkOrder, (SCHEDULER,), (WORKER,), stream=stream, for_workers=True)
+    Channel(f"work.{lane}.*.*.*", work.WorkOrder, (SCHEDULER,), (), stream=stream)
     for lane, stream in WORK_STREAMS.items()
 )
+DELIVERED_ORDERS = tuple(
+    Channel(subjects.order("*", lane), work.WorkOrder, (), (WORKER,), for_workers=True) for lane in LANES
+)
+"""`ORDERS` as the server delivers them, each to the worker it is for; nobody else may publish there."""
 TOKEN_CHUNKS = Channel("tok.*.*", work.TokenChunk, (WORKER,), (), stream=TOKENS, for_workers=True)
 LIVE_CHUNKS = Channel(subjects.live("*"), work.TokenChunk, (), (GATEWAY,))
 """`TOKEN_CHUNKS` as the server republishes them; nobody else may publish there."""
@@ -203,6 +207,7 @@ CHANNELS: tuple[Channel, ...] = (
     STOP,
     CONTROL,
     *ORDERS,
+    *DELIVERED_ORDERS,
     TOKEN_CHUNKS,
     LIVE_CHUNKS,
     *FACTS.values(),

@@ -151,6 +151,11 @@ def stop(worker: str) -> str:
     return f"ctl.{worker}.stop"
 
 
+def order(worker: str, lane: str) -> str:
+    """Where the server delivers a worker its orders of one lane, as its consumer there says."""
+    return f"ctl.{worker}.order.{lane}"
+
+
 def tokens(worker: str, job: str) -> str:
     """Where a worker streams the text of a job."""
     return f"tok.{worker}.{job}"

@@ -1,4 +1,4 @@
-"""Taking messages from JetStream: raw long pulls, three endings, and the only acknowledgement in the code base.
+"""Taking messages from JetStream: long pulls or deliveries, three endings, and the only acknowledgement there is.
 
 A handler returns (acknowledged), raises `Retry` (delivered again after a while) or `Reject` (never again, logged and
 counted). Anything else it raises is a bug: logged with its traceback and retried with backoff.
@@ -21,11 +21,13 @@ from gridloom_kit.bus import Bus
 from gridloom_kit.jetstream import API_PREFIX, JetStreamApiError, api
 from gridloom_kit.log import get_logger
 from gridloom_kit.trace import continue_trace
-from gridloom_kit.wire import decode_or_count
+from gridloom_kit.wire import Subscription, decode_or_count
 
 log = get_logger()
 M = TypeVar("M", bound=Message)
 
+_ACK_PREFIX = "$JS.ACK."
+"""How the reply subject of what a consumer delivers begins; the server lets no client name one like it."""
 _EXPIRES_SECONDS = 30
 _IDLE_HEARTBEAT_SECONDS = 5
 _BUG_BACKOFF_SECONDS = (1.0, 5.0, 30.0, 120.0)
@@ -50,6 +52,85 @@ class Reject(Exception):
         self.fault = fault
 
 
+class _Endings(Generic[M]):
+    """Hands each message to `handler`, many at a time, and tells JetStream how it ended."""
+
+    def __init__(
+        self, bus: Bus, stream: str, message_type: type[M], handler: Callable[[M, str], Awaitable[None]]
+    ) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._decoder = msgspec.json.Decoder(message_type)
+        self._handler = handler
+        self._in_hand: set[asyncio.Task[None]] = set()
+
+    def begin(self, received: Msg) -> None:
+        """Have it handled in a task of its own."""
+        task = self._bus.tasks.create_task(self._handle(received))
+        self._in_hand.add(task)
+        task.add_done_callback(self._in_hand.discard)
+
+    async def settle(self) -> None:
+        """Return once everything in hand has ended."""
+        if self._in_hand:
+            await asyncio.wait(self._in_hand)
+
+    async def _handle(self, received: Msg) -> None:
+        continue_trace(received.headers)
+        ending, reply = await self._ending(received)
+        metrics.consumed.labels(self._stream, ending).inc()
+        await self._bus.client.publish(received.reply, reply)
+
+    async def _ending(self, received: Msg) -> tuple[str, bytes]:
+        message = decode_or_count(self._decoder, received)
+        if message is None:
+            return "rejected", b"+TERM"
+        try:
+            await self._handler(message, received.subject)
+        except Retry as retry:
+            return "retried", _nak(retry.after_seconds)
+        except Reject as reject:
+            log.error("consume.rejected", stream=self._stream, code=str(reject.fault.code), err=reject.fault.message)
+            return "rejected", b"+TERM"
+        except Exception:
+            log.exception("consume.handler_failed", stream=self._stream)
+            return "failed", _nak(_bug_backoff(received))
+        return "acknowledged", b"+ACK"
+
+
+class Receiver(Generic[M]):
+    """Takes what a consumer delivers to `subject` and hands each message to `handler(message, subject)`.
+
+    `source` is the stream and the subject. The server delivers again by itself after a lost connection.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        source: tuple[str, str],
+        message_type: type[M],
+        handler: Callable[[M, str], Awaitable[None]],
+    ) -> None:
+        self._bus = bus
+        stream, self._subject = source
+        self._endings = _Endings(bus, stream, message_type, handler)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Take messages until `stop` is set, then wait for what is in hand."""
+        inner = Subscription(await self._bus.client.subscribe(self._subject, cb=self._on_message))
+        try:
+            await stop.wait()
+        finally:
+            await inner.close()
+        await self._endings.settle()
+
+    async def _on_message(self, received: Msg) -> None:
+        if received.reply.startswith(_ACK_PREFIX):
+            self._endings.begin(received)
+        else:  # whoever acknowledges something may name any subject on its side of the border for the answer
+            metrics.messages_dropped.labels("not_delivered").inc()
+
+
 class Puller(Generic[M]):
     """Pulls from one durable consumer and hands each message to `handler(message, subject)`, many at a time.
 
@@ -66,15 +147,13 @@ class Puller(Generic[M]):
     ) -> None:
         self._bus = bus
         self._stream, self._consumer = consumer
-        self._decoder = msgspec.json.Decoder(message_type)
+        self._endings = _Endings(bus, self._stream, message_type, handler)
         self._ensure: Callable[[], Awaitable[None]] | None = None
         self._is_missing = False
-        self._handler = handler
         self._batch = batch
         self._inbox = bus.new_inbox()
         self._wanted = 0
         self._heard = asyncio.Event()
-        self._in_hand: set[asyncio.Task[None]] = set()
 
     def made_by(self, ensure: Callable[[], Awaitable[None]]) -> Puller[M]:
         """Have `ensure` make the consumer: before the first pull, and whenever the server says it is gone."""
@@ -96,8 +175,7 @@ class Puller(Generic[M]):
             waker.cancel()
             if not self._bus.client.is_closed:
                 await inner.unsubscribe()
-        if self._in_hand:
-            await asyncio.wait(self._in_hand)
+        await self._endings.settle()
 
     async def _make_consumer(self) -> None:
         """The stream may not be there yet, or not any more: whoever owns it makes it, so wait for that."""
@@ -151,9 +229,7 @@ class Puller(Generic[M]):
             return
         self._wanted = max(0, self._wanted - 1)
         self._heard.set()
-        task = self._bus.tasks.create_task(self._handle(received))
-        self._in_hand.add(task)
-        task.add_done_callback(self._in_hand.discard)
+        self._endings.begin(received)
 
     async def _on_status(self, status: str, headers: dict[str, str]) -> None:
         if status == "100":
@@ -167,28 +243,6 @@ class Puller(Generic[M]):
             self._is_missing = self._ensure is not None
             await asyncio.sleep(_PULL_BACKOFF_SECONDS)
         self._heard.set()
-
-    async def _handle(self, received: Msg) -> None:
-        continue_trace(received.headers)
-        ending, reply = await self._ending(received)
-        metrics.consumed.labels(self._stream, ending).inc()
-        await self._bus.client.publish(received.reply, reply)
-
-    async def _ending(self, received: Msg) -> tuple[str, bytes]:
-        message = decode_or_count(self._decoder, received)
-        if message is None:
-            return "rejected", b"+TERM"
-        try:
-            await self._handler(message, received.subject)
-        except Retry as retry:
-            return "retried", _nak(retry.after_seconds)
-        except Reject as reject:
-            log.error("consume.rejected", stream=self._stream, code=str(reject.fault.code), err=reject.fault.message)
-            return "rejected", b"+TERM"
-        except Exception:
-            log.exception("consume.handler_failed", stream=self._stream)
-            return "failed", _nak(_bug_backoff(received))
-        return "acknowledged", b"+ACK"
 
 
 def _nak(seconds: float) -> bytes:

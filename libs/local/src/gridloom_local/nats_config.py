@@ -1,7 +1,8 @@
 """The configuration of nats-server, derived from the contract: who there is and what each may do.
 
-Accounts: APP holds services, workers and JetStream; AUTH holds the one user that answers the auth callout; SYS is
-the server's own. Static users log in with passwords; everybody else is a worker and goes through the callout.
+Accounts: APP holds the services and JetStream; WORKERS holds the workers, and what crosses between the two is the
+contract's `BORDER`; AUTH holds the one user that answers the auth callout; SYS is the server's own. Static users log in
+with passwords; everybody else is a worker and goes through the callout.
 JSON is valid nats-server configuration, so the result is a dictionary and no template.
 """
 
@@ -12,21 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gridloom_contract.permissions import Permissions, of_service
+from gridloom_contract.permissions import BORDER, SERVICES_ACCOUNT, WORKERS_ACCOUNT, Permissions, of_service
 from gridloom_contract.registry import SERVICES
 from gridloom_local.servers import LOOPBACK
 
-APP: Final = "APP"
 AUTH: Final = "AUTH"
 SYS: Final = "SYS"
 CALLOUT_USER: Final = "callout"
 SYSTEM_USER: Final = "sys"
 ADMIN_USER: Final = "admin"
-"""May do everything in APP. For `gridloom doctor` and the tests; a production server leaves its password out."""
+"""May do everything where the services are. For `gridloom doctor` and the tests; production leaves its password out."""
 
 STATIC_USERS: Final = (*SERVICES, CALLOUT_USER, SYSTEM_USER, ADMIN_USER)
 
 _MEBIBYTE: Final = 1024 * 1024
+_ACKNOWLEDGED_SECONDS: Final = 2.0
+"""How long the server keeps the way back for what JetStream has to say to an acknowledgement; it does so at once."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,35 @@ def _accounts(passwords: Mapping[str, str]) -> dict[str, Any]:
     if ADMIN_USER in passwords:
         members.append({"user": ADMIN_USER, "password": passwords[ADMIN_USER]})
     return {
-        APP: {"jetstream": "enabled", "users": members},
+        SERVICES_ACCOUNT: {"jetstream": "enabled", "users": members, **_services_side()},
+        WORKERS_ACCOUNT: _workers_side(),
         AUTH: {"users": [_user(CALLOUT_USER, passwords[CALLOUT_USER], _CALLOUT)]},
         SYS: {"users": [_user(SYSTEM_USER, passwords[SYSTEM_USER], _SYSTEM)]},
     }
+
+
+def _services_side() -> dict[str, Any]:
+    # One export, and no more than one: the server follows a reply into another service, but never back into the same.
+    acknowledging = {"service": BORDER.service, "response_threshold": _duration(_ACKNOWLEDGED_SECONDS)}
+    telling = ({"stream": subject} for subject in BORDER.heard_by_workers)
+    return {
+        "exports": [{**export, "accounts": [WORKERS_ACCOUNT]} for export in (acknowledging, *telling)],
+        "imports": [_from(WORKERS_ACCOUNT, "stream", subject) for subject in BORDER.said_by_workers],
+    }
+
+
+def _workers_side() -> dict[str, Any]:
+    return {
+        "exports": [{"stream": subject, "accounts": [SERVICES_ACCOUNT]} for subject in BORDER.said_by_workers],
+        "imports": [
+            *(_from(SERVICES_ACCOUNT, "service", subject) for subject in BORDER.acknowledgements),
+            *(_from(SERVICES_ACCOUNT, "stream", subject) for subject in BORDER.heard_by_workers),
+        ],
+    }
+
+
+def _from(account: str, kind: str, subject: str) -> dict[str, Any]:
+    return {kind: {"account": account, "subject": subject}}
 
 
 def _user(name: str, password: str, permissions: Permissions) -> dict[str, Any]:

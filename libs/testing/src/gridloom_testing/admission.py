@@ -18,8 +18,8 @@ import nats
 import nkeys
 from nats.aio.msg import Msg
 
-from gridloom_contract.permissions import of_worker
-from gridloom_local.nats_config import APP, CALLOUT_USER
+from gridloom_contract.permissions import WORKERS_ACCOUNT, of_worker
+from gridloom_local.nats_config import CALLOUT_USER
 from gridloom_testing.servers import NatsServer
 
 _HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
@@ -57,7 +57,7 @@ def _answer(issuer: nkeys.KeyPair, request: bytes) -> bytes:
     verdict = {"type": "authorization_response", "version": 2}
     try:
         worker = worker_of(asked["connect_opts"].get("auth_token", ""))
-        verdict["jwt"] = _sign(issuer, user, APP, name=worker, nats=_rights(worker)).decode()
+        verdict["jwt"] = _sign(issuer, user, WORKERS_ACCOUNT, name=worker, nats=_rights(worker)).decode()
     except ValueError as error:
         verdict["error"] = str(error)
     return _sign(issuer, user, asked["server_id"]["id"], nats=verdict)

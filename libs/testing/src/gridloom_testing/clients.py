@@ -146,6 +146,11 @@ class Probe:
         await self.client.publish(subject, payload, reply=reply)
         return not await self._is_refused(subject)
 
+    async def is_silenced(self, subject: str, payload: bytes, reply: str) -> bool:
+        """Whether the server drops a message to `subject` because of the reply subject it names."""
+        await self.client.publish(subject, payload, reply=reply)
+        return await self._is_refused(reply)
+
     async def may_subscribe(self, subject: str) -> bool:
         """Whether the server accepts a subscription."""
         subscription = await self.client.subscribe(subject)

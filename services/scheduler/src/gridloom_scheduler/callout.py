@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 import nkeys
 
-from gridloom_contract.permissions import Permissions, of_worker
+from gridloom_contract.permissions import WORKERS_ACCOUNT, Permissions, of_worker
 from gridloom_kit.bus import Bus
 from gridloom_kit.clock import Clock
 from gridloom_kit.log import get_logger
@@ -26,7 +26,6 @@ from gridloom_scheduler.record import Connection
 log = get_logger()
 
 _QUEUE = "scheduler"
-_WORKERS_ACCOUNT = "APP"
 _REFUSED = "not authorised"
 _HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
 
@@ -124,7 +123,7 @@ class Callout:
         return {"error": _REFUSED}
 
     def _user_jwt(self, user: str, worker: str) -> str:
-        claims = {"sub": user, "aud": _WORKERS_ACCOUNT, "name": worker, "nats": _user(of_worker(worker))}
+        claims = {"sub": user, "aud": WORKERS_ACCOUNT, "name": worker, "nats": _user(of_worker(worker))}
         return self._signer.sign(claims, self._session_seconds)
 
 

@@ -1,4 +1,8 @@
-"""The three durable consumers of each worker, one a lane: only there can its orders be fetched and acknowledged."""
+"""The three durable consumers of each worker, one a lane: they deliver its orders, and only there it acknowledges them.
+
+The server delivers them to the worker's own subjects, as soon as there are any and the worker listens. A worker asks
+JetStream for nothing: who may pull may also have the answer sent wherever it likes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ _NANOSECONDS = 1_000_000_000
 _ACK_WAIT_SECONDS = 10
 _FORGET_AFTER_SECONDS = 7 * 86_400
 """A worker that stays away so long has its consumers made anew when it says hello again."""
-_MOST_PULLS = 16
+_NOT_TO_BE_CHANGED = 10012
+"""JetStream's word for an update that would make another kind of consumer of it."""
 
 
 class JetStreamApi(Protocol):
@@ -46,6 +51,16 @@ class Consumers:
         await asyncio.gather(*(self._remove(stream, worker) for stream in WORK_STREAMS.values()))
 
     async def _ensure(self, lane: str, worker: str, models: Collection[str]) -> None:
+        try:
+            await self._make(lane, worker, models)
+        except JetStreamApiError as error:
+            if error.err_code != _NOT_TO_BE_CHANGED:
+                raise
+            # It is from a time when workers pulled. What it holds stays in its stream.
+            await self._remove(WORK_STREAMS[lane], worker)
+            await self._make(lane, worker, models)
+
+    async def _make(self, lane: str, worker: str, models: Collection[str]) -> None:
         stream = WORK_STREAMS[lane]
         filters = sorted(subjects.work_of_model(lane, model, worker) for model in models)
         config = {
@@ -58,7 +73,7 @@ class Consumers:
             "deliver_policy": "all",
             "replay_policy": "instant",
             "max_deliver": -1,
-            "max_waiting": _MOST_PULLS,
+            "deliver_subject": subjects.order(worker, lane),
             "inactive_threshold": _FORGET_AFTER_SECONDS * _NANOSECONDS,
         }
         await self._api.js_api(f"CONSUMER.CREATE.{stream}.{worker}", {"stream_name": stream, "config": config})

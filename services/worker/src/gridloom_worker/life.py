@@ -1,4 +1,4 @@
-"""The life of the worker on the bus: pulling and hearing while it runs, and coming to rest in a written order.
+"""The life of the worker on the bus: taking orders and hearing while it runs, and coming to rest in a written order.
 
 Stop order: take nothing new and say so; hand back what waits; let what runs finish within the grace (a second signal
 ends the grace); break off the rest as retryable; report; fall silent.
@@ -13,7 +13,7 @@ from gridloom_contract import subjects
 from gridloom_contract.streams import LANES, WORK_STREAMS
 from gridloom_contract.work import StopWork, WorkerControl, WorkOrder
 from gridloom_kit.bus import Bus
-from gridloom_kit.consume import Puller
+from gridloom_kit.consume import Receiver
 from gridloom_kit.log import get_logger
 from gridloom_kit.wire import Headers
 from gridloom_worker import rules
@@ -57,7 +57,7 @@ class Life:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then come to rest."""
-        parts, stop_pulling = self._parts, asyncio.Event()
+        parts, stop_taking = self._parts, asyncio.Event()
         async with parts.attempts, asyncio.TaskGroup() as group:
             await self._hear()
             parts.bus.on_reconnect(self._on_reconnect)
@@ -72,11 +72,11 @@ class Life:
                     parts.presence.beat_on(),
                     parts.catalogue.keep_looking(),
                     parts.readmission.watch(),
-                    *(self._pull(lane, stop_pulling) for lane in LANES),
+                    *(self._take_orders(lane, stop_taking) for lane in LANES),
                 )
             ]
             await stop.wait()
-            stop_pulling.set()
+            stop_taking.set()
             await self._rest(group)
             for task in lasting:
                 task.cancel()
@@ -93,16 +93,16 @@ class Life:
         await parts.bus.subscribe(subjects.stop(parts.worker), StopWork, on_stop)
         await parts.bus.subscribe(subjects.control(parts.worker), WorkerControl, on_control)
 
-    async def _pull(self, lane: str, stop: asyncio.Event) -> None:
-        """Take the orders of one lane. Before the first welcome there is no consumer to pull from."""
+    async def _take_orders(self, lane: str, stop: asyncio.Event) -> None:
+        """Take the orders of one lane. Before the first welcome nobody would know that this process has them."""
         parts = self._parts
         await parts.presence.welcomed.wait()
 
         async def take(order: WorkOrder, _subject: str) -> None:
             await parts.handlers.on_order(lane, order)
 
-        consumer = (WORK_STREAMS[lane], parts.worker)
-        await Puller(parts.bus, consumer, WorkOrder, take, parts.slots.count + 1).run(stop)
+        source = (WORK_STREAMS[lane], subjects.order(parts.worker, lane))
+        await Receiver(parts.bus, source, WorkOrder, take).run(stop)
 
     async def _on_reconnect(self) -> None:
         self._parts.presence.introduce()

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from gridloom_contract import subjects
 from gridloom_contract.permissions import service_inbox, worker_inbox
 from gridloom_contract.registry import GATEWAY, SCHEDULER
-from gridloom_contract.streams import STREAMS
+from gridloom_contract.streams import LANES, STREAMS
 from gridloom_local.doctor.findings import Finding, judge, ok
 from gridloom_local.nats_config import ADMIN_USER
 
@@ -23,7 +23,13 @@ _STRANGER: Final = "waaaaaaaaaaaa"
 _JOB: Final = "0" * 32
 
 _ALWAYS_REFUSED: Final = "nobody.may.hear.this"
-_FORBIDDEN_TO_WORKERS: Final = (subjects.tokens("*", "*"), subjects.live(_JOB), subjects.control(_STRANGER), "_INBOX.>")
+_FORBIDDEN_TO_WORKERS: Final = (
+    subjects.tokens("*", "*"),
+    subjects.live(_JOB),
+    subjects.control(_STRANGER),
+    subjects.order(_STRANGER, LANES[0]),
+    "_INBOX.>",
+)
 _NEEDED_BY_SERVICES: Final = {
     GATEWAY: (subjects.live(_JOB), subjects.events_of_job(_JOB)),
     SCHEDULER: (subjects.JOBS_SUBMIT, subjects.shard_reports(0)),
