@@ -77,6 +77,7 @@ class ScriptedScheduler:
         self.verdict: Callable[[StartReport | ResultReport], Verdict] = lambda _: Verdict.RECORDED
         self.asked: Log[AskUpload] = Log()
         self.slot: Callable[[AskUpload], Awaitable[UploadSlot]] = _no_slot
+        self.before_receipt: Callable[[WorkReport], Awaitable[None]] = _at_once
         self._answers: list[Subscription] = []
 
     async def arrive(self) -> None:
@@ -148,6 +149,7 @@ class ScriptedScheduler:
         await self.heartbeats.add(heartbeat)
 
     async def _on_report(self, report: WorkReport, _subject: str) -> ReportReceipt:
+        await self.before_receipt(report)
         for start in report.started:
             await self.started.add(start)
         for result in report.results:
@@ -159,6 +161,10 @@ class ScriptedScheduler:
 
 async def _no_slot(_question: AskUpload) -> UploadSlot:
     raise Unavailable("this grid has no object store")
+
+
+async def _at_once(_report: WorkReport) -> None:
+    return None
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from gridloom_contract.fault import FaultCode
 from gridloom_contract.jobs import MAX_INLINE_BYTES, Task
-from gridloom_contract.work import ResultReport, Verdict, WorkOrder
+from gridloom_contract.work import ResultReport, Verdict, WorkOrder, WorkReport
 from gridloom_domain.errors import Conflict, TooLarge
 from gridloom_testing.plugin import OpenBus
 from gridloom_testing.servers import Infra, S3Server
@@ -129,6 +129,28 @@ async def test_a_result_that_cannot_be_judged_yet_is_reported_again(
 
     assert again.output_ref is not None
     await spool_of(worker, files=0)
+
+
+async def test_a_result_that_is_long_in_judging_holds_up_no_other(
+    employ: Employ, scheduler: ScriptedScheduler, shelf: ObjectShelf
+) -> None:
+    is_seen, may_go = asyncio.Event(), asyncio.Event()
+
+    async def look(report: WorkReport) -> None:
+        if any(result.output_ref for result in report.results):
+            is_seen.set()
+            await may_go.wait()
+
+    worker = await employ()
+    scheduler.before_receipt = look
+    large = await scheduler.give(worker.order(LARGE_ANSWER))
+    await is_seen.wait()
+    small = await scheduler.give(worker.order("[[tokens=2]]"))
+
+    assert (await scheduler.results.until(of(small), within_seconds=2)).fault is None
+    assert not any(map(of(large), scheduler.results))
+    may_go.set()
+    await scheduler.results.until(of(large))
 
 
 @pytest.mark.parametrize("step", ["spooled_large", "uploaded"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,6 +71,9 @@ class _Item:
     weight_bytes: int
 
 
+_Commit = Callable[[_Item], Awaitable[Verdict | None]]
+
+
 class _Keeping:
     """Keeps one result on disk until it is confirmed."""
 
@@ -131,21 +135,28 @@ class Reports:
         return verdict
 
     async def confirm(self, result: ResultReport) -> Verdict:
-        """Report a result that somebody else keeps until there is a verdict."""
-        return await self._until_verdict(_Item(None, result, len(msgspec.json.encode(result)) + _ENVELOPE_BYTES))
+        """Report a result that somebody else keeps until there is a verdict.
+
+        It goes by itself: what it refers to is looked for first, and all that goes with it would wait for that.
+        """
+        return await self._until_verdict(_Item(None, result, _ENVELOPE_BYTES), self._commit_alone)
 
     async def hand_back(self, order: WorkOrder, fault: Fault) -> None:
         """Give an untouched order back. Tried once: its absence from the heartbeats says the same."""
         await self.group.submit(_Item(None, rules.handed_back(order, fault), _ENVELOPE_BYTES))
 
-    async def _until_verdict(self, item: _Item) -> Verdict:
+    async def _until_verdict(self, item: _Item, commit: _Commit | None = None) -> Verdict:
+        commit = commit or self.group.submit
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
-            verdict = await self.group.submit(item)
+            verdict = await commit(item)
             if verdict not in _NO_VERDICT:
                 return verdict
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def _commit_alone(self, item: _Item) -> Verdict | None:
+        return (await self._commit([item]))[0]
 
     async def _commit(self, items: list[_Item]) -> list[Verdict | None]:
         """Send one report. None stands for: no verdict, try again."""
