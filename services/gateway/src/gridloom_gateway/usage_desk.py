@@ -35,7 +35,7 @@ log = get_logger()
 _ANSWER_SECONDS: Final = 10.0
 """Years of days and tags may have to be added up."""
 _PROOF_SECONDS: Final = 600.0
-"""A proof reads every job and every line: a million take about two minutes."""
+"""A proof reads every job and every line: 50,000 took seven seconds on a busy machine."""
 
 
 class UsageDesk:
