@@ -22,6 +22,7 @@ class Allowance:
 
 
 WITHOUT_LIMITS = Allowance()
+_ENOUGH = 512
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,11 @@ def tokens_for(job: JobRecord, usual_output: float) -> int:
 
 
 def free_berths(most: int, moored: Moored) -> list[int]:
-    """Return the berths that may be taken now so that at most `most` jobs are in hand, the lowest one last."""
-    left = max(0, most - moored.count)
+    """Return berths that may be taken now so that at most `most` jobs are in hand, the lowest one last.
+
+    Not all of them, if there are more than one round can need.
+    """
+    left = min(max(0, most - moored.count), _ENOUGH)
     free: list[int] = []
     for berth in range(most):
         if len(free) == left:

@@ -14,6 +14,12 @@ from gridloom_scheduler.rules.allowances import Moored
 from gridloom_scheduler.store.indexes import JOBS
 
 _FOR_QUOTA: Document = {"state": str(State.HELD), "reason": str(Reason.QUOTA)}
+EARLIEST: list[dict[str, Any]] = [
+    {"$match": _FOR_QUOTA},
+    {"$sort": {"state": 1, "reason": 1, "account": 1, "held_until": 1}},
+    {"$group": {"_id": "$account", "until": {"$first": "$held_until"}}},
+]
+"""MongoDB skips from account to account, however many jobs each has."""
 _IN_HAND = {"$in": [str(State.CLAIMED), str(State.RUNNING)]}
 _IN_ORDER = [("priority", -1), ("_id", 1)]
 _NO_TEXTS = {"events": 0, "task": 0, "echo": 0, "output": 0}
@@ -28,12 +34,7 @@ class HoldStore:
 
     async def earliest(self) -> dict[str, datetime]:
         """Return every account of which jobs are held for its quota, with the earliest time at which one may go."""
-        stages: list[dict[str, Any]] = [
-            {"$match": _FOR_QUOTA},
-            {"$sort": {"account": 1, "held_until": 1}},
-            {"$group": {"_id": "$account", "until": {"$first": "$held_until"}}},
-        ]
-        return {row["_id"]: row["until"] async for row in self._jobs.aggregate(stages)}
+        return {row["_id"]: row["until"] async for row in self._jobs.aggregate(EARLIEST, hint="over_quota")}
 
     async def next_held(self, account: str, limit: int) -> list[JobRecord]:
         """Return jobs of an account that are held for its quota, those that should go first."""

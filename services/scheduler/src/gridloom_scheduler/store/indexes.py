@@ -24,8 +24,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         # The waiting jobs of a route in order. `state` is a key too, so that counting them never reads a document.
         IndexModel([("state", 1), ("route", 1), *_ORDER], name="waiting", partialFilterExpression=_QUEUED),
         IndexModel(
-            [("state", 1), ("account", 1), ("route", 1), *_ORDER],
-            name="waiting_of_account",
+            [("state", 1), ("route", 1), ("account", 1), *_ORDER],
+            name="heads_of_accounts",
             partialFilterExpression=_QUEUED,
         ),
         IndexModel([("lease.worker", 1)], name="in_hand", sparse=True),

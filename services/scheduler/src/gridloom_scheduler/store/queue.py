@@ -29,6 +29,19 @@ _MOST_ACCOUNTS = 100
 """MongoDB merges the jobs of so many accounts in order without reading all of them."""
 
 
+def heads_on(route: str) -> list[Document]:
+    """Return the question for the first waiting job of each account on a route. MongoDB skips over all others."""
+    return [
+        {"$match": {"state": _QUEUED, "route": route}},
+        {"$sort": {"state": 1, "route": 1, "account": 1, "priority": -1, "fair": 1}},
+        {"$group": {"_id": "$account", "priority": {"$first": "$priority"}, "fair": {"$first": "$fair"}}},
+    ]
+
+
+def _may_go(account: str, accounts: Collection[str] | None, stuck: Collection[str]) -> bool:
+    return account not in stuck and (accounts is None or account in accounts)
+
+
 class QueueStore:
     """Questions about waiting jobs, and the lists of jobs of an account."""
 
@@ -54,15 +67,8 @@ class QueueStore:
 
         Costs one look at each account that waits there, however many jobs it has.
         """
-        query: Document = {"state": _QUEUED, "route": route}
-        if accounts is not None:
-            query["account"] = {"$in": sorted(accounts)}
-        stages: list[Document] = [
-            {"$match": query},
-            {"$sort": {"account": 1, "priority": -1, "fair": 1}},
-            {"$group": {"_id": "$account", "priority": {"$first": "$priority"}, "fair": {"$first": "$fair"}}},
-        ]
-        heads = [head async for head in self._jobs.aggregate(stages) if head["_id"] not in stuck]
+        found = self._jobs.aggregate(heads_on(route), hint="heads_of_accounts")
+        heads = [head async for head in found if _may_go(head["_id"], accounts, stuck)]
         # The next `limit` jobs belong to the accounts with the first `limit` heads.
         heads.sort(key=lambda head: (-head["priority"], head["fair"]))
         first = [head["_id"] for head in heads[: min(limit, _MOST_ACCOUNTS)]]
