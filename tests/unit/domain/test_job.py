@@ -77,7 +77,6 @@ def test_every_reason_allows_something() -> None:
     ("origin", "target"),
     [
         (State.HELD, State.CLAIMED),
-        (State.HELD, State.FAILED),
         (State.QUEUED, State.RUNNING),
         (State.QUEUED, State.SUCCEEDED),
         (State.CLAIMED, State.SUCCEEDED),

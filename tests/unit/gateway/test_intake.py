@@ -21,7 +21,7 @@ LONG = "x" * MAX_INLINE_BYTES
             Task(prompt=LONG, params={"max_tokens": 5, "stop": ["a"], "user": LONG, "seed": 1.5, "word": "a"}),
             Task(params={"max_tokens": 5, "seed": 1.5, "word": "a"}),
         ),
-        (Task(raw={"messages": [{"content": LONG}]}), Task(raw={})),
+        (Task(raw={"messages": [{"content": LONG}], "n": 2}), Task(raw={"n": 2})),
     ],
 )
 def test_what_may_be_decided_on_unread_stays_and_all_text_goes(task: Task, left: Task) -> None:

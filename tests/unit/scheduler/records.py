@@ -45,6 +45,7 @@ def a_record(**changes: Any) -> JobRecord:
         "cost": 256.0,
         "seq": 1,
         "published": 0,
+        "listed": True,
     }
     fields = usual | changes
     fields.setdefault("route", route_of(fields["match"], fields["model"], fields["family"], fields.get("node")))

@@ -8,7 +8,7 @@ import pytest
 
 from gridloom_contract.vocabulary import Usage
 from gridloom_scheduler.record import AttachedFile, InputSize
-from gridloom_scheduler.rules.counting import Evidence, credible, evidence_of, seconds_in_hand
+from gridloom_scheduler.rules.counting import Evidence, Length, credible, evidence_of, seconds_in_hand
 from unit.scheduler.records import NOW, a_claimed_record, a_record
 
 SHORT = Evidence(InputSize(text_characters=40, task_bytes=60), files=0, seconds=1.0, output_characters=80)
@@ -115,7 +115,7 @@ def test_the_evidence_is_the_scheduler_s_own() -> None:
     file = AttachedFile(ref="r", content_type="image/png")
     job = a_claimed_record(input_size=size, attachments=(file,), claimed_at=NOW)
 
-    assert evidence_of(job, 6, NOW + timedelta(seconds=3)) == Evidence(size, 1, 4.0, 6)
+    assert evidence_of(job, Length(6), NOW + timedelta(seconds=3)) == Evidence(size, 1, 4.0, 6)
 
 
 def test_a_job_that_nobody_had_was_in_hand_for_no_time() -> None:

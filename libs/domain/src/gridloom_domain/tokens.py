@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from gridloom_contract.jobs import Task
-from gridloom_domain.completions import body_in, choices_of
+from gridloom_domain.completions import Json, body_in, choices_of
 
 _CHARACTERS_PER_TOKEN = 4
 _SAID = frozenset({"content", "text", "reasoning", "reasoning_content", "refusal"})
@@ -30,9 +30,11 @@ def said_characters(task: Task, output: str) -> int:
     """Return the length of what is said in the output of a task; that of a raw one is a body, of which most may be
     about the answer and not in it.
     """
-    if task.raw is None:
-        return len(output)
-    body = body_in(output) or {}
+    return len(output) if task.raw is None else body_characters(body_in(output) or {})
+
+
+def body_characters(body: Json) -> int:
+    """Return the length of what is said in the body of an answer, in all its choices."""
     return sum(_said(choice.get("message", choice)) for choice in choices_of(body))
 
 

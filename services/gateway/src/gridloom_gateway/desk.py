@@ -69,7 +69,7 @@ class Questions:
 
     async def waiting(self, account: str) -> int:
         """Return how many jobs of the account wait, held ones too."""
-        question = ListJobs(account=account, states=(State.HELD, State.QUEUED), per_page=1)
+        question = ListJobs(account=account, states=(State.HELD, State.QUEUED), per_page=0)
         return (await self.ask(LIST_JOBS, question, JobPage)).total
 
     async def about_job(self, channel: Channel, question: Message, answer: type[R]) -> R:

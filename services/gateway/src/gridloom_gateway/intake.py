@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -163,14 +163,17 @@ class Intake:
 def without_texts(task: Task) -> Task:
     """Return what may be decided on before anybody reads the task: its kind, and parameters that are a word.
 
-    Of a raw one that it is one.
+    A raw one stays recognizable as one.
     """
-    words = {
+    return Task(kind=task.kind, params=_words(task.params), raw=None if task.raw is None else _words(task.raw))
+
+
+def _words(params: dict[str, Any]) -> dict[str, Any]:
+    return {
         name: value
-        for name, value in task.params.items()
+        for name, value in params.items()
         if isinstance(value, int | float) or (isinstance(value, str) and len(value) <= _LONGEST_WORD)
     }
-    return Task(kind=task.kind, params=words, raw=None if task.raw is None else {})
 
 
 def _bytes_of(offer: _Offer) -> int:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from gridloom_contract.jobs import Submission
-from gridloom_contract.vocabulary import Match
+from gridloom_contract.vocabulary import Kind, Match
+from gridloom_contract.work import Offer
 from gridloom_domain.estimates import UsualOutput
 from gridloom_domain.models import VISION, family_of
 from gridloom_scheduler import metrics
@@ -65,6 +66,11 @@ class Catalogue:
         names = self._families.get(family, ())
         return family if any(self._models[name].is_visible_to(account) for name in names) else None
 
+    def can_do(self, submission: Submission, family: str) -> bool:
+        """Whether the model a job asks for, or one of the family it asks for, does that kind of task."""
+        names = self._families.get(family, ()) if submission.match is Match.FAMILY else (submission.model,)
+        return any(does(self._models[name], submission.task.kind) for name in names)
+
     def takes_images(self, submission: Submission, family: str) -> bool:
         """Whether the model a job asks for, or one of the family it asks for, takes images."""
         if submission.match is Match.FAMILY:
@@ -91,6 +97,7 @@ class Catalogue:
         if known is None:
             return False
         same = (known.context_tokens, known.features) == (model.context_tokens, model.features)
+        same = same and set(model.kinds) <= set(known.kinds)
         return same and (known.is_public or not model.is_public) and set(model.accounts) <= set(known.accounts)
 
     def _remember(self, models: Iterable[ModelRecord]) -> None:
@@ -113,8 +120,21 @@ def offered_by(worker: WorkerRecord, now: datetime) -> list[ModelRecord]:
             first_seen_at=now,
             context_tokens=offer.context_tokens,
             features=offer.features,
+            kinds=kinds_of(offer),
             is_public=patrons is None,
             accounts=tuple(sorted(patrons or ())),
         )
         for offer in worker.offers
     ]
+
+
+def kinds_of(offer: Offer) -> tuple[str, ...]:
+    """Return what an offered model does: what it is for, and what its features add to that."""
+    extra = {Kind.EMBEDDING} & set(offer.features)
+    return tuple(sorted({str(offer.kind), *map(str, extra)}))
+
+
+def does(model: ModelRecord, kind: Kind) -> bool:
+    """Whether any worker said that the model does tasks of this kind. Who chats completes, too."""
+    kinds = set(model.kinds or (model.kind,))
+    return str(kind) in kinds or (kind is Kind.COMPLETION and str(Kind.CHAT) in kinds)

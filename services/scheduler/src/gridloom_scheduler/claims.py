@@ -12,17 +12,17 @@ from gridloom_contract.vocabulary import State
 from gridloom_contract.work import WorkOrder
 from gridloom_domain.budgets import HeldUntil
 from gridloom_kit.jetstream import Outgoing
-from gridloom_scheduler.census import Census
 from gridloom_scheduler.chance import Chance
 from gridloom_scheduler.fleet import Fleet
 from gridloom_scheduler.outbox import order_message
+from gridloom_scheduler.providers import Providers
 from gridloom_scheduler.quotas import Quotas, allowance_of
 from gridloom_scheduler.record import JobRecord, Lease
 from gridloom_scheduler.rules import transitions
 from gridloom_scheduler.rules.allowances import Allowance
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.enclosures import has_enclosures
-from gridloom_scheduler.rules.placement import Board, can_serve
+from gridloom_scheduler.rules.placement import Board
 from gridloom_scheduler.rules.routes import rivals_of
 from gridloom_scheduler.rules.submission import queue_of
 from gridloom_scheduler.rules.transitions import Placement
@@ -51,10 +51,10 @@ def order_of(change: Change) -> Outgoing:
 class Claims:
     """Makes claims: the change that gives a job to a worker of ours, its slot and its tokens taken in memory first."""
 
-    def __init__(self, fleet: Fleet, census: Census, chance: Chance, quotas: Quotas, waiting: Set[str]) -> None:
+    def __init__(self, fleet: Fleet, providers: Providers, chance: Chance, quotas: Quotas, waiting: Set[str]) -> None:
         self._fleet = fleet
         self._quotas = quotas
-        self._census = census
+        self._providers = providers
         self._chance = chance
         self._waiting = waiting
 
@@ -84,7 +84,7 @@ class Claims:
 
     def board(self) -> Board:
         """Return the seats with credit, ready for one round of placements."""
-        return Board(self._fleet.seats_on, self._others_serve)
+        return Board(self._fleet.seats_on, self._providers.others_serve)
 
     def decide(self, job: JobRecord, board: Board) -> Change | None:
         """Return what becomes of a waiting job: its claim, with the slot reserved and its tokens too; that it is held,
@@ -128,10 +128,3 @@ class Claims:
     def won(self, change: Change) -> None:
         """Move fair time on for a claim that was stored."""
         self._chance.fair.dispatched(queue_of(change.before), change.before.fair)
-
-    def _others_serve(self, job: JobRecord) -> bool:
-        seats = [seat for seat in self._fleet.seats_of_route(job.route) if seat.takes_work]
-        if any(seat.id not in job.excluded and can_serve(seat, job) for seat in seats):
-            return True
-        # Our own workers are known better here than in the census, dead ones included.
-        return self._census.somebody_else_serves(job, but=[seat.id for seat in self._fleet])

@@ -64,9 +64,7 @@ class Queue(Protocol):
         """Return waiting jobs of an account."""
         ...
 
-    async def page_of(
-        self, account: str, states: Sequence[State], tag: str | None, skip: int, limit: int
-    ) -> tuple[list[JobRecord], int]:
+    async def page_of(self, wanted: ListJobs) -> tuple[list[JobRecord], int]:
         """Return a page of an account's jobs and the number of all."""
         ...
 
@@ -94,12 +92,9 @@ class Questions:
 
     async def on_list(self, question: ListJobs) -> JobPage:
         """Return a page of an account's jobs, newest first; beyond the end it is empty. Raises `Invalid`."""
-        if question.page < 1 or not 1 <= question.per_page <= _MOST_PER_PAGE:
+        if question.page < 1 or not 0 <= question.per_page <= _MOST_PER_PAGE:
             raise Invalid(f"page {question.page} of {question.per_page} jobs is no page", "page")
-        skip = (question.page - 1) * question.per_page
-        jobs, total = await self._queue.page_of(
-            question.account, question.states, question.tag, skip, question.per_page
-        )
+        jobs, total = await self._queue.page_of(question)
         return page_of(jobs, total, self._most_bytes)
 
     async def on_timeline(self, question: GetTimeline) -> Timeline:

@@ -83,11 +83,13 @@ class Quotas:
 
     async def count_berths(self, accounts: Iterable[str]) -> None:
         """Look which parallel places are free, of those accounts that have a cap on them: before every round."""
-        caps = {account: most for account in set(accounts) if (most := self.budgets.most_parallel(account)) is not None}
-        moored = await self._harbour.moored(caps) if caps else {}
-        self._berths = self._berths | {
-            account: free_berths(most, moored.get(account, Moored())) for account, most in caps.items()
-        }
+        caps = {account: self.budgets.most_parallel(account) for account in accounts}
+        capped = {account: most for account, most in caps.items() if most is not None}
+        for account in caps.keys() - capped.keys():
+            self._berths.pop(account, None)
+        moored = await self._harbour.moored(capped) if capped else {}
+        for account, most in capped.items():
+            self._berths[account] = free_berths(most, moored.get(account, Moored()))
 
     def stuck(self, accounts: Iterable[str]) -> set[str]:
         """Return those of the accounts of which nothing can be placed now: no grant has come, or no place is free."""

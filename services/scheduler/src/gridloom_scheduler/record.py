@@ -12,7 +12,7 @@ import msgspec
 
 from gridloom_contract.events import JobEvent
 from gridloom_contract.fault import Fault
-from gridloom_contract.vocabulary import Match, State, Usage
+from gridloom_contract.vocabulary import Kind, Match, State, Usage
 from gridloom_contract.work import ModelSpeed, Offer
 
 
@@ -45,6 +45,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     highest seq known to be on the bus; `unpublished_since` is there while facts beyond it may be missing.
     `files` is how many are to be attached before it may go, and `files_until` how long it waits for more of them.
     `berth` is its place among the parallel jobs of an account that may have only so many.
+    `kind` and `is_raw` are its task's, for who does not read that. `capacity_at` is when it fails if nobody has claimed
+    it, and there until somebody does.
     `holds_keys` is there while API keys, sealed for its webhook, are in its facts.
     `expires_at` is `deadline_at` while the job lives. `recorded_token` is the lease whose result was taken last.
     """
@@ -67,11 +69,15 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     cost: float
     seq: int
     published: int
+    listed: bool
+    kind: Kind = Kind.CHAT
+    is_raw: bool = False
     echo: str = "{}"
     tag: str | None = None
     sync: bool = False
     batch: bool = False
     node: str | None = None
+    parent: str | None = None
     reason: str | None = None
     held_until: datetime | None = None
     attempt: int = 0
@@ -81,6 +87,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     timeout_at: datetime | None = None
     deadline_at: datetime | None = None
     expires_at: datetime | None = None
+    capacity_wait_seconds: float | None = None
+    capacity_at: datetime | None = None
     lease: Lease | None = None
     berth: int | None = None
     excluded: tuple[str, ...] = ()
@@ -146,7 +154,10 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"id": "_id"}):
-    """One document of `models`: a name that some worker once offered. Private ones are known only to `accounts`."""
+    """One document of `models`: a name that some worker once offered. Private ones are known only to `accounts`.
+
+    `kind` is what its last worker said that it does, `kinds` all that any ever did.
+    """
 
     id: str
     family: str
@@ -154,6 +165,7 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     first_seen_at: datetime
     context_tokens: int | None = None
     features: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     is_public: bool = False
     accounts: tuple[str, ...] = ()
 

@@ -44,6 +44,7 @@ from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.lookout import Lookout
 from gridloom_scheduler.outputs import Outputs
 from gridloom_scheduler.pace import Pace
+from gridloom_scheduler.providers import Providers
 from gridloom_scheduler.quotas import Quotas
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.reception import Greeter, Reception
@@ -137,12 +138,13 @@ class Core:
         self.catalogue = Catalogue(stores.models)
         self.census = Census(stores.workers, self.chance.clock)
         self.fleet = Fleet(self.chance.clock, terms)
+        self.providers = Providers(self.fleet, self.census)
         self.doorbell = Doorbell(self.fleet)
         self.outbox = Outbox(bus, stores.jobs, self.fleet.order_went)
         self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
         self.quotas = Quotas(stores.holds, self.catalogue.usual_output, self.chance.clock)
-        self.treasury = Treasury(bus, self.quotas, self.chance, self.doorbell.look_at)
-        self.claims = Claims(self.fleet, self.census, self.chance, self.quotas, self.doorbell.waiting)
+        self.treasury = Treasury(bus, self.quotas, self.chance, self.doorbell)
+        self.claims = Claims(self.fleet, self.providers, self.chance, self.quotas, self.doorbell.waiting)
         self.pace = Pace(stores.queue, self.chance, self.doorbell.may_wait_on)
         self.claiming = Claiming(self.claims, self.ledger, Enclosing(bus, self.chance.clock), self.doorbell, self.pace)
         self.recall = Recall(bus)
@@ -235,7 +237,7 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
 
 async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Lines, tokens: Tokens) -> Desks:
     most_bytes = lines.bus.max_payload_bytes
-    drafting = Drafting(core.catalogue, stores.workers, core.chance, core.file_terms)
+    drafting = Drafting(core.catalogue, stores.workers, core.providers, core.chance, core.file_terms)
     intake = Intake(drafting, core.pace, stores.jobs, core.claims, core.ledger)
     accepting = await stack.enter_async_context(GroupCommit(intake.accept))
     questions = Questions(stores.jobs, stores.queue, core.census, most_bytes)

@@ -35,6 +35,10 @@ class Due(Protocol):
         """Return living jobs whose deadline is over."""
         ...
 
+    async def unclaimed(self, now: datetime, limit: int) -> list[JobRecord]:
+        """Return jobs that nobody has claimed for as long as they may wait."""
+        ...
+
     async def holds_over(self, now: datetime, limit: int) -> list[JobRecord]:
         """Return held jobs whose waiting time is over."""
         ...
@@ -53,7 +57,7 @@ class Unpublished(Protocol):
 
 
 class Sweeps:
-    """Timeouts, deadlines and the end of holds. `is_mine` says whether this replica is the one that sweeps."""
+    """Timeouts, deadlines, waits and the end of holds. `is_mine` says whether this replica is the one that sweeps."""
 
     def __init__(self, jobs: Due, ledger: Ledger, recall: Recall, chance: Chance, is_mine: Callable[[], bool]) -> None:
         self._jobs = jobs
@@ -67,6 +71,7 @@ class Sweeps:
         if self._is_mine():
             await self._sweep(self._jobs.timed_out, self._time_out)
             await self._sweep(self._jobs.expired, self._expire)
+            await self._sweep(self._jobs.unclaimed, self._give_up)
             await self._sweep(self._jobs.holds_over, self._release)
 
     async def _sweep(
@@ -83,6 +88,9 @@ class Sweeps:
 
     def _expire(self, job: JobRecord) -> Change:
         return transitions.canceled(job, Reason.DEADLINE, self._chance.moment())
+
+    def _give_up(self, job: JobRecord) -> Change:
+        return transitions.no_capacity(job, self._chance.moment())
 
     def _release(self, job: JobRecord) -> Change:
         return transitions.released(job, self._chance.moment())

@@ -7,7 +7,7 @@ quota service does not answer, jobs go on with what is granted already; then the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -40,15 +40,27 @@ class Line(Protocol):
         ...
 
 
-class Treasury:
-    """Asks for what jobs lack, as a holder that is new for every process. `look_at` has the assigner look at routes."""
+class Bell(Protocol):
+    """How the assigner is told to look at waiting jobs."""
 
-    def __init__(self, line: Line, quotas: Quotas, chance: Chance, look_at: Callable[[Collection[str]], None]) -> None:
+    def look_at(self, routes: Collection[str]) -> None:
+        """Look at these routes."""
+        ...
+
+    def nudge(self) -> None:
+        """Look wherever jobs are known to wait."""
+        ...
+
+
+class Treasury:
+    """Asks for what jobs lack, as a holder that is new for every process."""
+
+    def __init__(self, line: Line, quotas: Quotas, chance: Chance, bell: Bell) -> None:
         self._line = line
         self._quotas = quotas
         self._clock = chance.clock
         self._holder = chance.ids.token()
-        self._look_at = look_at
+        self._bell = bell
 
     async def run(self, stop: asyncio.Event) -> None:
         """Get what is lacking until told to stop."""
@@ -86,12 +98,12 @@ class Treasury:
             return grant
         return msgspec.structs.replace(grant, held_until=max(grant.held_until, self._clock.now() + _SHORTEST_HOLD))
 
-    def _look_again(self, accounts: Any) -> None:
+    def _look_again(self, accounts: Iterable[str]) -> None:
         routes: set[str] = set()
         for account in accounts:
             routes |= self._quotas.lacking.pop(account, set())
         if routes:
-            self._look_at(routes)
+            self._bell.look_at(routes)
 
     async def give_back(self) -> None:
         """Give back grants that are spent, over or idle."""
@@ -117,3 +129,4 @@ class Treasury:
     async def on_plan_changed(self, message: PlanChanged) -> None:
         """Ask anew about these accounts, or all, before their next job."""
         self._quotas.budgets.forget(message.accounts or None)
+        self._bell.nudge()

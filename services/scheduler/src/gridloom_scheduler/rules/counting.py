@@ -29,21 +29,34 @@ _CLOCK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one attempt without its worker. `output_characters` is None if there is no answer to look at."""
+    """What is known of one attempt without its worker. `output_characters` is None if there is no answer to look at.
+
+    `doubtful_characters` are those of an answer that were not looked at, and may be about it instead of in it.
+    """
 
     input_size: InputSize | None
     files: int
     seconds: float
     output_characters: int | None
+    doubtful_characters: int = 0
 
 
-def evidence_of(job: JobRecord, output_characters: int | None, at: datetime) -> Evidence:
+@dataclass(frozen=True)
+class Length:
+    """How long an answer is for sure, and how much longer it may be."""
+
+    sure: int
+    doubtful: int = 0
+
+
+def evidence_of(job: JobRecord, output: Length | None, at: datetime) -> Evidence:
     """Return what is known of the attempt that ends now with an answer of this length, or without one."""
     return Evidence(
         input_size=job.input_size,
         files=len(job.attachments),
         seconds=seconds_in_hand(job, at),
-        output_characters=output_characters,
+        output_characters=output.sure if output else None,
+        doubtful_characters=output.doubtful if output else 0,
     )
 
 
@@ -75,8 +88,9 @@ def _may_be_in(tokens: int, evidence: Evidence) -> bool:
 
 def _may_be_out(tokens: int, evidence: Evidence) -> bool:
     characters = evidence.output_characters or 0
+    most = characters + evidence.doubtful_characters
     hidden = _MARK_TOKENS + math.ceil(evidence.seconds * _HIDDEN_TOKENS_PER_SECOND)
-    return _fewest(characters) <= tokens <= characters * _MOST_BYTES_PER_CHARACTER + hidden
+    return _fewest(characters) <= tokens <= most * _MOST_BYTES_PER_CHARACTER + hidden
 
 
 def _fewest(characters: int) -> int:
@@ -96,4 +110,4 @@ def _estimated_in(evidence: Evidence) -> int:
 
 
 def _estimated_out(evidence: Evidence) -> int:
-    return guessed_tokens(evidence.output_characters or 0)
+    return guessed_tokens((evidence.output_characters or 0) + evidence.doubtful_characters)

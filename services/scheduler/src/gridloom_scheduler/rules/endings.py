@@ -15,12 +15,14 @@ import msgspec
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_contract.work import AskUpload, ResultReport, StartReport, Verdict
+from gridloom_domain.completions import body_in
 from gridloom_domain.inline import is_large
 from gridloom_domain.job import Reason
+from gridloom_domain.tokens import body_characters
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules import transitions
 from gridloom_scheduler.rules.changes import Change, Moment
-from gridloom_scheduler.rules.counting import credible, evidence_of, seconds_in_hand
+from gridloom_scheduler.rules.counting import Length, credible, evidence_of, seconds_in_hand
 from gridloom_scheduler.rules.transitions import Answer, Setback
 
 Report = StartReport | ResultReport
@@ -114,30 +116,36 @@ def _ending(job: JobRecord, result: ResultReport, moment: Moment, stored: Stored
     if result.fault is not None:
         usage = credible(result.usage, evidence_of(job, None, moment.at))
         return after_fault(job, _bounded_fault(result.fault), moment, usage)
-    characters = _length_of(result, stored)
-    if characters is None:
+    length = _length_of(job, result, stored)
+    if length is None:
         return after_fault(job, _bad_output(), moment)
     answer = Answer(
         output=None if result.output_ref is not None else result.output or "",
         output_ref=result.output_ref,
         finish_reason=result.finish_reason[:_LONGEST_WORD] if result.finish_reason else None,
-        usage=credible(result.usage, evidence_of(job, characters, moment.at)),
+        usage=credible(result.usage, evidence_of(job, length, moment.at)),
         engine_seconds=_bounded_seconds(result.engine_seconds, seconds_in_hand(job, moment.at)),
         first_token_seconds=_bounded_seconds(result.first_token_seconds),
     )
     return transitions.succeeded(job, answer, moment)
 
 
-def _length_of(result: ResultReport, stored: StoredOutputs) -> int | None:
+def _length_of(job: JobRecord, result: ResultReport, stored: StoredOutputs) -> Length | None:
     """Return the length of an answer, in bytes if it is elsewhere; None if it is not there or not as agreed."""
     if result.output_ref is not None:
-        return stored.get((result.job, result.output_ref))
+        size = stored.get((result.job, result.output_ref))
+        return None if size is None else Length(0, size) if job.is_raw else Length(size)
     output = result.output or ""
-    return None if is_large(output) else len(output)
+    if is_large(output):
+        return None
+    if not job.is_raw:
+        return Length(len(output))
+    body = body_in(output)
+    return None if body is None else Length(body_characters(body))
 
 
 def _bad_output() -> Fault:
-    message = "the worker's answer is not where it should be"
+    message = "the worker's answer is not where it should be, or not what it should be"
     return Fault(code=FaultCode.BAD_OUTPUT, message=message, retryable=True)
 
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gridloom_contract.jobs import Task
+from gridloom_contract.vocabulary import Kind
 from gridloom_domain.tokens import text_characters
 
 _CHARACTERS_PER_TOKEN = 4
 _USUAL_OUTPUT_TOKENS = 256
 _MOST_OUTPUT_TOKENS = 1_000_000
+_MOST_ANSWERS = 128
 _FRESH_SECONDS = 1.0
 _MOST_FLOWS = 100_000
 _MOST_QUEUES = 10_000
@@ -35,16 +37,27 @@ class Queue(NamedTuple):
 
 def cost_of(task: Task) -> float:
     """Return the estimated tokens of a job: its prompt at four characters each and what it may generate, at least 1."""
-    return max(1.0, text_characters(task) / _CHARACTERS_PER_TOKEN + (output_bound(task) or _USUAL_OUTPUT_TOKENS))
+    bound = output_bound(task)
+    output = _USUAL_OUTPUT_TOKENS if bound is None else bound
+    return max(1.0, text_characters(task) / _CHARACTERS_PER_TOKEN + output)
 
 
 def output_bound(task: Task) -> int | None:
     """Return how many tokens the answer may have at most, as its owner said; None if nobody did."""
+    if task.kind is Kind.EMBEDDING:
+        return 0
+    given = task.params if task.raw is None else task.raw
     for name in ("max_tokens", "max_completion_tokens"):
-        wanted = task.params.get(name)
+        wanted = given.get(name)
         if isinstance(wanted, int | float) and wanted > 0:
-            return int(min(wanted, _MOST_OUTPUT_TOKENS))
+            return int(min(wanted * _answers(given), _MOST_OUTPUT_TOKENS))
     return None
+
+
+def _answers(given: dict[str, Any]) -> int:
+    """Return how many answers are wanted at once."""
+    wanted = given.get("n")
+    return wanted if isinstance(wanted, int) and 1 <= wanted <= _MOST_ANSWERS else 1
 
 
 @dataclass

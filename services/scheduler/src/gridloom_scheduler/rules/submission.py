@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 
 from gridloom_contract import events
 from gridloom_contract.jobs import MAX_INLINE_BYTES, Submission
-from gridloom_contract.vocabulary import Match, State
+from gridloom_contract.vocabulary import Kind, Match, State
 from gridloom_domain.errors import Invalid, TooLarge, UnknownModel
 from gridloom_domain.ids import from_hex
 from gridloom_domain.lanes import lane_of
@@ -20,6 +22,15 @@ _BYTES_PER_TOKEN = 4
 """Of a task that is kept elsewhere only the size is known; what counts for fairness is no more than a guess anyway."""
 _MOST_NAMED_MODELS = 20
 PRIORITY_LIMIT = 1_000_000
+_CANNOT = {
+    Kind.CHAT: "cannot chat",
+    Kind.COMPLETION: "cannot complete texts",
+    Kind.EMBEDDING: "cannot make embeddings",
+}
+_SAME_NAME = (
+    *("account", "key", "dialect", "model", "match", "priority", "listed", "tag", "sync", "batch", "node", "parent"),
+    *("max_attempts", "timeout_seconds", "deadline_at", "capacity_wait_seconds", "traceparent", "task_ref"),
+)
 _LONGEST_TIMEOUT_SECONDS = 30 * 86_400.0
 _MOST_ATTEMPTS = 100
 
@@ -32,13 +43,10 @@ def draft_of(submission: Submission, family: str, moment: Moment) -> JobRecord:
     task, echo = msgspec.json.encode(submission.task), msgspec.json.encode(submission.echo)
     _check_sizes(len(task), len(echo))
     _check_ranges(submission)
+    wait_seconds = submission.capacity_wait_seconds
     return JobRecord(
+        **{name: getattr(submission, name) for name in _SAME_NAME},
         id=submission.job,
-        account=submission.account,
-        key=submission.key,
-        dialect=submission.dialect,
-        model=submission.model,
-        match=submission.match,
         family=family,
         route=route_of(submission.match, submission.model, family, submission.node),
         task=task.decode(),
@@ -46,24 +54,17 @@ def draft_of(submission: Submission, family: str, moment: Moment) -> JobRecord:
         state=State.QUEUED,
         created_at=moment.at,
         queued_at=moment.at,
-        priority=submission.priority,
         lane=lane_of(submission.priority, sync=submission.sync, batch=submission.batch),
         fair=0.0,
         cost=cost_of(submission.task) + submission.task_bytes / _BYTES_PER_TOKEN,
         seq=1,
         published=0,
-        tag=submission.tag,
-        sync=submission.sync,
-        batch=submission.batch,
-        node=submission.node,
-        max_attempts=submission.max_attempts,
-        timeout_seconds=submission.timeout_seconds,
-        deadline_at=submission.deadline_at,
+        kind=submission.task.kind,
+        is_raw=submission.task.raw is not None,
         expires_at=submission.deadline_at,
+        capacity_at=None if wait_seconds is None else moment.at + timedelta(seconds=wait_seconds),
         has_webhook=submission.webhook is not None,
         holds_keys=submission.webhook is not None,
-        traceparent=submission.traceparent,
-        task_ref=submission.task_ref,
         input_size=_size_of(submission, len(task)),
         unpublished_since=moment.at,
         events=(_accepted(submission, moment),),
@@ -80,6 +81,11 @@ def unknown_model(model: str, known: list[str]) -> UnknownModel:
     named = ", ".join(sorted(known)[:_MOST_NAMED_MODELS]) or "none yet"
     more = ", …" if len(known) > _MOST_NAMED_MODELS else ""
     return UnknownModel(f"unknown model {model[:200]!r}; known models: {named}{more}", "model")
+
+
+def unfit_model(model: str, kind: Kind) -> Invalid:
+    """Return the fault for a model that is for something else."""
+    return Invalid(f"the model {model[:200]!r} {_CANNOT.get(kind, 'cannot do that')}", "model")
 
 
 def _accepted(submission: Submission, moment: Moment) -> events.JobAccepted:
@@ -121,5 +127,8 @@ def _check_ranges(submission: Submission) -> None:
         raise Invalid(f"priority {submission.priority} is beyond ±{PRIORITY_LIMIT}", "priority")
     if not 0 < submission.timeout_seconds <= _LONGEST_TIMEOUT_SECONDS:
         raise Invalid(f"a timeout of {submission.timeout_seconds} s is not between 0 and 30 days", "timeout_seconds")
+    wait_seconds = submission.capacity_wait_seconds
+    if wait_seconds is not None and not 0 < wait_seconds <= _LONGEST_TIMEOUT_SECONDS:
+        raise Invalid(f"a wait of {wait_seconds} s is not between 0 and 30 days", "capacity_wait_seconds")
     if not 1 <= submission.max_attempts <= _MOST_ATTEMPTS:
         raise Invalid(f"max_attempts {submission.max_attempts} is not between 1 and {_MOST_ATTEMPTS}", "max_attempts")

@@ -41,6 +41,7 @@ _FAILED_FOR = {
     FaultCode.TOO_LARGE: Reason.INVALID_REQUEST,
     FaultCode.UNSUPPORTED_MEDIA: Reason.INVALID_REQUEST,
     FaultCode.NOT_FOUND: Reason.INPUT_LOST,
+    FaultCode.NO_CAPACITY: Reason.NO_CAPACITY,
 }
 
 
@@ -98,6 +99,7 @@ def assigned(
     berth = {} if allowance.berth is None else {"berth": allowance.berth}
     return facts.change(
         **berth,
+        **_no_more_waiting(job),
         state=State.CLAIMED,
         reason=None,
         attempt=job.attempt + 1,
@@ -206,6 +208,15 @@ def canceled(job: JobRecord, reason: str, moment: Moment) -> Change:
     return facts.change(**_ended(job), **no_more_files(job), state=State.CANCELED, reason=reason, ended_at=moment.at)
 
 
+def no_capacity(job: JobRecord, moment: Moment) -> Change:
+    """Nobody claimed the job for as long as it may wait."""
+    held_for_quota = job.state is State.HELD and job.reason == Reason.QUOTA
+    who = "the account's quota had no room for the job" if held_for_quota else "no worker was free for the job"
+    message = f"{who} within {job.capacity_wait_seconds or 0:g} seconds"
+    change = failed(job, Fault(code=FaultCode.NO_CAPACITY, message=message, retryable=True), moment)
+    return replace(change, values={**change.values, **no_more_files(job)})
+
+
 def released(job: JobRecord, moment: Moment) -> Change:
     """What a held job waited for is over; it waits for a worker now, or still for its files."""
     facts = Facts(job, moment)
@@ -240,6 +251,7 @@ def retried(job: JobRecord, fair: float, moment: Moment, sealed_key: str | None 
         fair=fair,
         deadline_at=deadline_at,
         expires_at=deadline_at,
+        **_waiting_again(job, moment),
         holds_keys=job.has_webhook or None,
     )
 
@@ -251,13 +263,23 @@ def reprioritised(job: JobRecord, priority: int, lane: str, fair: float, moment:
     return facts.change(priority=priority, lane=lane, fair=fair)
 
 
+def _no_more_waiting(job: JobRecord) -> dict[str, Any]:
+    return {} if job.capacity_at is None else {"capacity_at": None}
+
+
+def _waiting_again(job: JobRecord, moment: Moment) -> dict[str, Any]:
+    if job.capacity_wait_seconds is None:
+        return {}
+    return {"capacity_at": moment.at + timedelta(seconds=job.capacity_wait_seconds)}
+
+
 def _out_of_hand(job: JobRecord) -> dict[str, Any]:
     berth = {} if job.berth is None else {"berth": None}
     return {**berth, "lease": None, "timeout_at": None}
 
 
 def _ended(job: JobRecord) -> dict[str, Any]:
-    return {**_out_of_hand(job), "expires_at": None, "held_until": None}
+    return {**_out_of_hand(job), **_no_more_waiting(job), "expires_at": None, "held_until": None}
 
 
 def _finished(job: JobRecord, state: State) -> dict[str, Any]:

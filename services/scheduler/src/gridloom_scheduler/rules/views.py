@@ -16,6 +16,7 @@ _SAME_NAME = (
     *("account", "key", "dialect", "model", "state", "created_at", "match", "tag", "priority", "timeout_seconds"),
     *("deadline_at", "node", "reason", "held_until", "attempt", "worker", "served_model", "claimed_at", "started_at"),
     *("ended_at", "output", "output_ref", "finish_reason", "usage", "error", "task_ref", "data_removed"),
+    *("listed", "parent"),
 )
 
 
@@ -24,13 +25,21 @@ def job_view(record: JobRecord, position: int | None = None, starts_in_seconds: 
     same: dict[str, Any] = {name: getattr(record, name) for name in _SAME_NAME}
     return Job(
         job=record.id,
-        task=msgspec.json.decode(record.task, type=Task),
+        task=_task_of(record),
         echo=msgspec.json.decode(record.echo),
         attachments=tuple(file.ref for file in record.attachments),
         queue_position=position,
         estimated_start_seconds=starts_in_seconds,
         **same,
     )
+
+
+def _task_of(record: JobRecord) -> Task:
+    """Return the task, or what is known of it without its texts."""
+    task = msgspec.json.decode(record.task, type=Task)
+    if record.is_raw and task.raw is None:
+        return Task(kind=record.kind, raw={})
+    return task if task.kind is record.kind else msgspec.structs.replace(task, kind=record.kind)
 
 
 def fitting(job: Job, most_bytes: int) -> Job:

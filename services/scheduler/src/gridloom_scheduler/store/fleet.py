@@ -138,6 +138,6 @@ def _widen(model: ModelRecord) -> UpdateOne:
     # Whoever offered it first has named its family: no later worker can pull a model over into another one.
     first = {"family": model.family, "first_seen_at": model.first_seen_at}
     update: dict[str, Any] = {"$set": said, "$setOnInsert": first}
-    if model.accounts:
-        update["$addToSet"] = {"accounts": {"$each": list(model.accounts)}}
+    widened = {"kinds": model.kinds, "accounts": model.accounts}
+    update["$addToSet"] = {name: {"$each": list(values)} for name, values in widened.items() if values}
     return UpdateOne({"_id": model.id}, update, upsert=True)

@@ -17,6 +17,7 @@ _HELD: dict[str, Any] = {"state": str(State.HELD)}
 _FOR_QUOTA: dict[str, Any] = {**_HELD, "reason": str(Reason.QUOTA)}
 _OF_ACCOUNT = [("state", 1), ("reason", 1), ("account", 1)]
 _ORDER = [("priority", DESCENDING), ("fair", ASCENDING), ("_id", ASCENDING)]
+_LISTED = [("dialect", 1), ("listed", 1)]
 _NEWEST_FIRST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 
 INDEXES: dict[str, list[IndexModel]] = {
@@ -31,6 +32,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("lease.worker", 1)], name="in_hand", sparse=True),
         IndexModel([("timeout_at", 1)], name="timeouts", sparse=True),
         IndexModel([("expires_at", 1)], name="deadlines", sparse=True),
+        IndexModel([("capacity_at", 1)], name="unclaimed", sparse=True),
         IndexModel(
             [("state", 1), ("reason", 1), ("held_until", 1)], name="holds_by_reason", partialFilterExpression=_HELD
         ),
@@ -52,12 +54,18 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("ended_at", 1)], name="holding_keys", partialFilterExpression={"holds_keys": True}),
         # What has not ended comes first, by id: for telling all facts again. The rest in order of time: for accounting.
         IndexModel([("ended_at", ASCENDING), ("_id", ASCENDING)], name="ended"),
-        IndexModel([("account", 1), *_NEWEST_FIRST], name="newest"),
-        IndexModel([("account", 1), ("state", 1), *_NEWEST_FIRST], name="newest_by_state"),
+        # An account may have very many jobs that no listing shows: none of these is ever looked at for one.
+        IndexModel([("account", 1), *_LISTED, *_NEWEST_FIRST], name="newest_in_dialect"),
+        IndexModel([("account", 1), ("state", 1), *_LISTED, *_NEWEST_FIRST], name="newest_by_state_in_dialect"),
         IndexModel(
             [("account", 1), ("tag", 1), *_NEWEST_FIRST],
             name="newest_by_tag",
             partialFilterExpression={"tag": {"$exists": True}},
+        ),
+        IndexModel(
+            [("parent", 1), ("state", 1), ("_id", 1)],
+            name="children",
+            partialFilterExpression={"parent": {"$exists": True}},
         ),
     ],
     WORKERS: [

@@ -98,6 +98,10 @@ class JobStore:
         """Return living jobs whose deadline is over."""
         return await self._due("expires_at", now, limit)
 
+    async def unclaimed(self, now: datetime, limit: int) -> list[JobRecord]:
+        """Return waiting jobs whose time to be claimed is over."""
+        return await self._due("capacity_at", now, limit)
+
     async def holds_over(self, now: datetime, limit: int) -> list[JobRecord]:
         """Return held jobs whose waiting time is over. Those held for a quota are let go by account, not one by one."""
         return await self._due("held_until", now, limit, state=str(State.HELD), reason={"$in": _TIMED_HOLDS})

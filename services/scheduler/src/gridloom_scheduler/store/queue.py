@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+from gridloom_contract.jobs import ListJobs
 from gridloom_contract.vocabulary import State
 from gridloom_kit.mongo import Database, Document
 from gridloom_scheduler.record import JobRecord, job_of
@@ -131,15 +132,28 @@ class QueueStore:
         query = {"account": account, "state": {"$in": states}, "created_at": {"$lte": until}}
         return [job_of(document) async for document in self._jobs.find(query, _NO_OUTPUT).limit(limit)]
 
-    async def page_of(
-        self, account: str, states: Sequence[State], tag: str | None, skip: int, limit: int
-    ) -> tuple[list[JobRecord], int]:
-        """Return one page of an account's jobs, newest first, without texts, and how many there are on all pages."""
-        query: Document = {"account": account}
-        if states:
-            query["state"] = {"$in": [str(state) for state in states]}
-        if tag is not None:
-            query["tag"] = tag
-        found = self._jobs.find(query, _NO_TEXTS).sort(_NEWEST_FIRST).skip(skip).limit(limit)
+    async def page_of(self, wanted: ListJobs) -> tuple[list[JobRecord], int]:
+        """Return one page of an account's jobs, newest first, without texts, and how many there are on all pages.
+
+        A page of no jobs is only a count.
+        """
+        query = _query_of(wanted)
+        if wanted.per_page == 0:
+            return [], await self._jobs.count_documents(query)
+        skip = (wanted.page - 1) * wanted.per_page
+        found = self._jobs.find(query, _NO_TEXTS).sort(_NEWEST_FIRST).skip(skip).limit(wanted.per_page)
         jobs = [job_of(document | _EMPTY_TASK) async for document in found]
         return jobs, await self._jobs.count_documents(query)
+
+
+def _query_of(wanted: ListJobs) -> Document:
+    asked: Document = {
+        "account": wanted.account,
+        "state": {"$in": [str(state) for state in wanted.states]} if wanted.states else None,
+        "dialect": {"$in": sorted(wanted.dialects)} if wanted.dialects else None,
+        "listed": wanted.listed,
+        "tag": wanted.tag,
+        "parent": wanted.parent,
+        "created_at": {"$gte": wanted.since} if wanted.since else None,
+    }
+    return {name: value for name, value in asked.items() if value is not None}

@@ -110,9 +110,16 @@ def to_submission(
 
 
 def to_listing(query: wire.ListQuery, account: str) -> jobs.ListJobs:
-    """Return the question for one page of jobs."""
-    states = STATES[query.status] if query.status else ()
-    return jobs.ListJobs(account=account, states=states, tag=query.tag, page=query.page, per_page=wire.PER_PAGE)
+    """Return the question for one page of the jobs that were submitted here."""
+    return jobs.ListJobs(
+        account=account,
+        states=STATES[query.status] if query.status else (),
+        dialects=(DIALECT,),
+        listed=True,
+        tag=query.tag,
+        page=query.page,
+        per_page=wire.PER_PAGE,
+    )
 
 
 def to_position(last_event_id: str | None) -> Position | None:
