@@ -105,7 +105,8 @@ class StartReport(Value, frozen=True, kw_only=True, omit_defaults=True):
 class ResultReport(Value, frozen=True, kw_only=True, omit_defaults=True):
     """The attempt ended. `fault` is None on success, and then `output` is the whole text, or `output_ref` is where it
     was uploaded: that is a must if its JSON has more than `MAX_INLINE_BYTES`. The text of a raw task is the JSON of
-    the whole answer, as the engine would have given it unstreamed, without `id`, `object`, `created` and `model`.
+    the whole answer, as the engine would have given it unstreamed, without `id`, `object`, `created` and `model`;
+    its frames had `streamed_characters`, so that who follows them knows whether any are missing.
 
     `refused` hands an order back untouched (draining, unknown model): it does not count as a failed attempt.
     Seconds are the worker's measurements and serve only for display and speed.
@@ -123,6 +124,7 @@ class ResultReport(Value, frozen=True, kw_only=True, omit_defaults=True):
     served_model: str | None = None
     refused: bool = False
     output_ref: str | None = None
+    streamed_characters: int | None = None
 
 
 class WorkReport(Message, frozen=True, kw_only=True, omit_defaults=True, tag="work.report.1"):

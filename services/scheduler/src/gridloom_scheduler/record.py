@@ -101,6 +101,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     output: str | None = None
     output_ref: str | None = None
     finish_reason: str | None = None
+    streamed_characters: int | None = None
     usage: Usage | None = None
     error: Fault | None = None
     has_webhook: bool = False

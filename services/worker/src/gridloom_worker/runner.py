@@ -160,6 +160,7 @@ def _result(attempt: Attempt, ending: Ending | None, fault: Fault | None, times:
         engine_seconds=ended - began,
         first_token_seconds=first - began if first is not None else None,
         served_model=order.model,
+        streamed_characters=attempt.stream.characters if ending and ending.body is not None else None,
     )
 
 

@@ -98,6 +98,11 @@ class TextStream:
         """Everything so far."""
         return "".join(self._parts)
 
+    @property
+    def characters(self) -> int:
+        """How many characters there are so far."""
+        return sum(map(len, self._parts))
+
     def feed(self, piece: str) -> None:
         """Take the next piece from the engine. Raises `FaultError` (too_large) once no result could carry the text."""
         if not piece:

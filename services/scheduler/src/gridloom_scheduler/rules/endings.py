@@ -36,6 +36,7 @@ _MAY_PASS = frozenset(
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _MOST_SECONDS = 1e7
+_MOST_CHARACTERS = 2**40
 _LONGEST_MESSAGE = 2_000
 _LONGEST_WORD = 64
 
@@ -124,6 +125,7 @@ def _ending(job: JobRecord, result: ResultReport, moment: Moment, stored: Stored
         output_ref=result.output_ref,
         finish_reason=result.finish_reason[:_LONGEST_WORD] if result.finish_reason else None,
         usage=credible(result.usage, evidence_of(job, length, moment.at)),
+        streamed_characters=_bounded_count(result.streamed_characters) if job.is_raw else None,
         engine_seconds=_bounded_seconds(result.engine_seconds, seconds_in_hand(job, moment.at)),
         first_token_seconds=_bounded_seconds(result.first_token_seconds),
     )
@@ -200,6 +202,10 @@ def _bounded_fault(fault: Fault) -> Fault:
         field=fault.field[:_LONGEST_WORD] if fault.field else None,
         retry_after_seconds=None if wait is None else _bounded_seconds(wait),
     )
+
+
+def _bounded_count(count: int | None) -> int | None:
+    return count if count is not None and 0 <= count <= _MOST_CHARACTERS else None
 
 
 def _bounded_seconds(seconds: float | None, most: float = _MOST_SECONDS) -> float | None:

@@ -61,6 +61,7 @@ class Answer:
     output: str | None
     output_ref: str | None = None
     finish_reason: str | None = None
+    streamed_characters: int | None = None
     usage: Usage | None = None
     engine_seconds: float | None = None
     first_token_seconds: float | None = None
@@ -152,14 +153,16 @@ def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
         error=None,
         started_at=started_at,
         ended_at=moment.at,
-        **_where(answer),
+        **_content(answer),
         finish_reason=answer.finish_reason,
         usage=answer.usage,
     )
 
 
-def _where(answer: Answer) -> dict[str, Any]:
-    return {"output": answer.output} if answer.output_ref is None else {"output_ref": answer.output_ref}
+def _content(answer: Answer) -> dict[str, Any]:
+    streamed = {} if answer.streamed_characters is None else {"streamed_characters": answer.streamed_characters}
+    where = {"output": answer.output} if answer.output_ref is None else {"output_ref": answer.output_ref}
+    return {**where, **streamed}
 
 
 def failed(job: JobRecord, fault: Fault, moment: Moment, usage: Usage | None = None) -> Change:
