@@ -89,7 +89,7 @@ class RateLimiter:
         self._leases.pop((key, rule.group), None)
         if len(self._leases) >= _MOST_LEASES:
             del self._leases[next(iter(self._leases))]
-        begun = _Lease(resets_at=now.replace(second=0, microsecond=0) + _MINUTE)
+        begun = _Lease(resets_at=_end_of_minute(now))
         self._leases[key, rule.group] = begun
         return begun
 
@@ -121,6 +121,15 @@ class RateLimiter:
             return None
         self._alone_until = None
         return taken
+
+
+def untouched(rule: RateRule, now: datetime) -> RateDecision:
+    """Return what is true of a rule before its first call in this minute."""
+    return RateDecision(True, rule.per_minute, rule.per_minute, _end_of_minute(now))
+
+
+def _end_of_minute(now: datetime) -> datetime:
+    return now.replace(second=0, microsecond=0) + _MINUTE
 
 
 def _count(lease: _Lease, rule: RateRule, now: datetime) -> int:

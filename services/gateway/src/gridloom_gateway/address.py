@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import hdrs, web
 
@@ -36,9 +36,18 @@ class Addresses:
         """Return how the client reaches the gateway, without a slash at the end."""
         if self._public_base_url:
             return self._public_base_url
-        headers = request.headers if self._is_trusted(request.remote or "") else {}
-        scheme = headers.get(hdrs.X_FORWARDED_PROTO, request.scheme)
-        return f"{scheme}://{headers.get(hdrs.X_FORWARDED_HOST, request.host)}"
+        scheme = self._forwarded(request).get(hdrs.X_FORWARDED_PROTO, request.scheme)
+        return f"{scheme}://{self._authority_of(request)}"
+
+    def host_of(self, request: web.Request) -> str:
+        """Return the name by which the client reaches the gateway, in lower case and without a port."""
+        return self._authority_of(request).partition(":")[0].lower().rstrip(".")
+
+    def _authority_of(self, request: web.Request) -> str:
+        return self._forwarded(request).get(hdrs.X_FORWARDED_HOST, request.host)
+
+    def _forwarded(self, request: web.Request) -> Mapping[str, str]:
+        return request.headers if self._is_trusted(request.remote or "") else {}
 
     def _is_trusted(self, address: str) -> bool:
         try:

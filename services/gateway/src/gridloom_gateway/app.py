@@ -1,11 +1,11 @@
-"""The HTTP application: every dialect a sub-application with its own errors, inside what all requests share."""
+"""The HTTP application: the table of all public APIs, each served with its own errors, inside what requests share."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
 
@@ -13,46 +13,91 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as WebHandler
 from aiohttp.typedefs import Middleware
 
-from gridloom_contract.fault import FaultError
-from gridloom_domain.errors import Internal, Invalid, MethodNotAllowed, NotFound, Unavailable
 from gridloom_gateway import metrics, rates
+from gridloom_gateway.dialects.native import routes as native
 from gridloom_gateway.entrance import Entrance
-from gridloom_gateway.reading import too_large
+from gridloom_gateway.faults import REQUEST_ID_KEY, route_of, speaking
 from gridloom_gateway.route import Dialect, Render
-from gridloom_kit.log import bind, get_logger
-from gridloom_kit.mongo import DatabaseError
+from gridloom_gateway.sites import HostOf, Mounts, Site, add_site
+from gridloom_gateway.supplies import Supplies
+from gridloom_kit.log import bind
 from gridloom_kit.trace import continue_trace, start_trace
 
-log = get_logger()
-
 REQUEST_ID: Final = "X-Request-Id"
-REQUEST_ID_KEY: Final = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _ONE_WORD: Final = "[^{}/]+"
-_UNROUTED: Final = "unrouted"
 _METHODS: Final = frozenset(hdrs.METH_ALL)
-_RETRY_AFTER_SECONDS: Final = 2.0
 _NO_HEADERS: Final[dict[str, str]] = {}
 
 
+@dataclass(frozen=True)
+class Row:
+    """A public API: what opens it, where it is served under every host name, and where under one of its own.
+
+    Each path ends in the vendor's own (API.md §2.0), so that clients join both with and without it; the first of
+    `mounts` is the canonical one.
+    """
+
+    open: Callable[[Supplies], Dialect]
+    mounts: tuple[str, ...]
+    own_mounts: tuple[str, ...]
+
+
+DIALECTS: Final = (
+    Row(native.dialect, ("/api/v1", "/api/v1/v1", "/vibe/api/v1", "/vibe/api/v1/v1"), ("/api/v1", "/api/v1/v1", "")),
+)
+
+
+def opened(rows: Sequence[Row], supplies: Supplies) -> tuple[Dialect, ...]:
+    """Return the dialects of a table, each knowing where it is served."""
+    return tuple(replace(row.open(supplies), mounts=row.mounts, own_mounts=row.own_mounts) for row in rows)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the application needs beside dialects. `fallback` renders the errors of paths below no mount."""
+
+    entrance: Entrance
+    fallback: Render
+    max_body_bytes: int
+    about: Dialect
+    """The description of everything, at the root of every host."""
+    describe: Callable[[str, Dialect], WebHandler]
+    """Returns what answers `/openapi.json` below this path with the description of this dialect."""
+
+
 def build_app(
-    dialects: Sequence[Dialect], entrance: Entrance, fallback: Render, max_body_bytes: int
+    dialects: Sequence[Dialect], frame: Frame, host_of: HostOf, sites: Sequence[Site] = ()
 ) -> web.Application:
-    """Return the application. `fallback` renders the errors of paths below no mount."""
-    app = web.Application(middlewares=[_observe, _render_faults(fallback)], client_max_size=max_body_bytes)
+    """Return the application, with further mounts under the names of `sites`."""
+    app = web.Application(middlewares=[_observe, speaking(frame.fallback)], client_max_size=frame.max_body_bytes)
     app.on_response_prepare.append(_finish_headers)
-    # Longer mounts first: /api/v1/v1 lies below /api/v1.
-    mounts = sorted(
-        ((mount, dialect) for dialect in dialects for mount in dialect.mounts), key=lambda pair: -len(pair[0])
-    )
-    for mount, dialect in mounts:
-        if mount:
-            inner = web.Application(middlewares=[_render_faults(dialect.render)])
-            _add_routes(inner, dialect, entrance)
-            app.add_subapp(mount, inner)
-        else:
-            _add_routes(app, dialect, entrance)
+    usual = tuple((mount, dialect) for dialect in dialects for mount in dialect.mounts)
+    if not sites:
+        _fill(app, usual, frame)
+        return app
+    for site in (*sites, Site("", ())):
+        # At the same place, what is said of a name counts.
+        mounts = dict(usual) | dict(site.mounts)
+        root = mounts.get("")
+        inside = web.Application(middlewares=[_voice(root, frame)] if root else [])
+        _fill(inside, tuple(mounts.items()), frame)
+        add_site(app, inside, site.host, host_of)
     return app
+
+
+def _fill(app: web.Application, mounts: Mounts, frame: Frame) -> None:
+    for mount, dialect in mounts:
+        inner = web.Application(middlewares=[_voice(dialect, frame)]) if mount else app
+        inner.router.add_route("GET", "/openapi.json", frame.describe(mount, dialect))
+        _add_routes(inner, dialect, frame.entrance)
+        if mount:
+            app.add_subapp(mount, inner)
+    _add_routes(app, frame.about, frame.entrance)
+
+
+def _voice(dialect: Dialect, frame: Frame) -> Middleware:
+    return speaking(dialect.render, frame.entrance.uncounted(dialect))
 
 
 def _add_routes(app: web.Application, dialect: Dialect, entrance: Entrance) -> None:
@@ -94,48 +139,7 @@ async def _observe(request: web.Request, handler: WebHandler) -> web.StreamRespo
     finally:
         metrics.active_requests.dec()
         method = request.method if request.method in _METHODS else "other"
-        metrics.request_seconds.labels(_route_of(request), method, code).observe(perf_counter() - started)
-
-
-def _route_of(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical.rstrip("/") if resource is not None else _UNROUTED
-
-
-def _render_faults(render: Render) -> Middleware:
-    @web.middleware
-    async def middleware(request: web.Request, handler: WebHandler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except (asyncio.CancelledError, ConnectionError):
-            raise
-        except web.HTTPMethodNotAllowed as error:
-            allowed = ", ".join(sorted(error.allowed_methods))
-            response = render(
-                MethodNotAllowed(f"{request.method} is not allowed here, but {allowed}"), request[REQUEST_ID_KEY]
-            )
-            response.headers[hdrs.ALLOW] = allowed
-            return response
-        except Exception as error:  # noqa: BLE001 - every error is answered, in the dialect's shape
-            return render(_fault_of(request, error), request[REQUEST_ID_KEY])
-
-    return middleware
-
-
-def _fault_of(request: web.Request, error: Exception) -> FaultError:
-    if isinstance(error, FaultError):
-        return error
-    if isinstance(error, web.HTTPNotFound):
-        return NotFound("there is no such route")
-    if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return too_large(request)
-    if isinstance(error, web.HTTPException) and error.status < 500:
-        return Invalid(error.reason)
-    if isinstance(error, DatabaseError):
-        log.error("http.without_database", route=_route_of(request), err=type(error).__name__)
-        return Unavailable("the record cannot be reached", retry_after_seconds=_RETRY_AFTER_SECONDS)
-    log.error("http.failed", route=_route_of(request), exc_info=error)
-    return Internal("an internal error; it has been logged")
+        metrics.request_seconds.labels(route_of(request), method, code).observe(perf_counter() - started)
 
 
 async def _expect(request: web.Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler as WebHandler
 
 from gridloom_contract.fault import FaultCode
 from gridloom_domain.errors import NotFound
@@ -18,8 +20,15 @@ from gridloom_gateway.route import JSON, Audience, Dialect, Render, Route
 _HTML: Final = "text/html"
 _SCRIPT: Final = "text/javascript"
 _STYLE: Final = "text/css"
-_BUNDLED: Final = {"swagger-ui-bundle.js": _SCRIPT, "swagger-ui.css": _STYLE, "favicon-32x32.png": "image/png"}
+_BUNDLED: Final = {
+    "swagger-ui-bundle.js": _SCRIPT,
+    "swagger-ui-standalone-preset.js": _SCRIPT,
+    "swagger-ui.css": _STYLE,
+    "favicon-32x32.png": "image/png",
+}
 _OURS: Final = {"page.js": _SCRIPT, "page.css": _STYLE}
+_DOCUMENT: Final = "/openapi.json"
+_APIS: Final = "apis.json"
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,7 +36,7 @@ _POLICY: Final = (
 
 
 class Docs:
-    """`document` is the OpenAPI description, encoded once when everything is known."""
+    """`document` is the OpenAPI description of everything, encoded once when that is known."""
 
     def __init__(self) -> None:
         self.document = b"{}"
@@ -37,9 +46,12 @@ class Docs:
         self._assets |= {name: ((ours / name).read_bytes(), kind) for name, kind in _OURS.items()}
         self._page = (ours / "index.html").read_bytes()
 
-    def publish(self, document: object) -> None:
-        """Serve this description."""
+    def publish(self, document: object, dialects: Sequence[Dialect]) -> None:
+        """Serve this description, and tell the page where those of the dialects are."""
         self.document = msgspec.json.encode(document)
+        each = [{"name": dialect.name, "url": f"{dialect.mounts[0]}{_DOCUMENT}"} for dialect in dialects]
+        apis = [{"name": "everything", "url": _DOCUMENT}, *each]
+        self._assets[_APIS] = (msgspec.json.encode(apis), JSON)
 
     async def openapi(self, _request: web.Request, _caller: Caller) -> web.StreamResponse:
         """GET /openapi.json."""
@@ -57,14 +69,23 @@ class Docs:
         return _static(*found)
 
 
+def answering(document: object) -> WebHandler:
+    """Return a handler that answers with this description."""
+    content = msgspec.json.encode(document)
+
+    async def handler(_request: web.Request) -> web.StreamResponse:
+        return _static(content, JSON)
+
+    return handler
+
+
 def dialect(docs: Docs, render: Render, statuses: dict[FaultCode, int]) -> Dialect:
     """Return the description's own routes. They belong to no API, so their errors are rendered by `render`."""
     return Dialect(
         name="about",
-        mounts=("",),
         audience=Audience.ANYONE,
         routes=(
-            Route("GET", "/openapi.json", docs.openapi, "This description", response=dict),
+            Route("GET", _DOCUMENT, docs.openapi, "This description", response=dict),
             Route("GET", "/docs", docs.page, "A page to read and try it", response=str, media=_HTML),
             Route("GET", "/docs/{asset}", docs.asset, "A file of that page", response=str, media="*/*"),
         ),

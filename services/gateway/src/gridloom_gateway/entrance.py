@@ -5,6 +5,7 @@ Nothing is done for a request before it has come through.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -41,3 +42,7 @@ class Entrance:
                 self.gathering.leave(request)
 
         return endpoint
+
+    def uncounted(self, dialect: Dialect) -> Callable[[], dict[str, str]]:
+        """Return what gives the rate headers of answers to calls that never came as far as being counted."""
+        return self.rates.uncounted(dialect)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -36,7 +37,6 @@ _EVENT: Final = {
         "retry": {"type": "integer", "description": "Milliseconds to wait before reconnecting."},
     },
 }
-_MALFORMED_STATUS: Final = "400"
 _SECURITY: Final[dict[Audience, list[Document]]] = {
     Audience.ACCOUNT: [{"apiKey": []}],
     Audience.ADMIN: [{"adminKey": []}],
@@ -57,7 +57,7 @@ def describe(dialects: Sequence[Dialect], version: str, server: str = "/") -> Do
     for dialect in dialects:
         for route in dialect.routes:
             operation = _operation(dialect, route, refs, components)
-            paths.setdefault(dialect.mounts[0] + route.path, {})[route.method.lower()] = operation
+            paths.setdefault("".join(dialect.mounts[:1]) + route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gridloom", "version": version, "description": _aliases(dialects)},
@@ -65,6 +65,12 @@ def describe(dialects: Sequence[Dialect], version: str, server: str = "/") -> Do
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": _SCHEMES},
     }
+
+
+def describe_one(dialect: Dialect, version: str, server: str) -> Document:
+    """Return the document for one dialect as it is served at `server`."""
+    document = describe((replace(dialect, mounts=("",)),), version, server)
+    return {**document, "info": {"title": f"Gridloom: {dialect.name}", "version": version}}
 
 
 def _types_of(dialects: Sequence[Dialect]) -> list[Any]:
@@ -86,15 +92,21 @@ def _operation(dialect: Dialect, route: Route, refs: dict[int, Any], components:
             *_query_parameters(route, refs, components),
             *_header_parameters(dialect, route),
         ],
-        "responses": {
-            str(route.status): _success(route, refs) | _links(dialect, route),
-            **_errors(dialect, route, refs),
-        },
+        "responses": _responses(dialect, route, refs),
     }
     if route.request is not None:
         content = {JSON: {"schema": refs[id(route.request)]}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _responses(dialect: Dialect, route: Route, refs: dict[int, Any]) -> Document:
+    success, errors = str(route.status), _errors(dialect, route, refs)
+    found = {**errors, success: _success(route, refs) | _links(dialect, route)}
+    if success in errors:  # an API may tell success from failure in the body alone
+        content = found[success]["content"][route.media]
+        content["schema"] = {"anyOf": [content["schema"], errors[success]["content"][JSON]["schema"]]}
+    return dict(sorted(found.items()))
 
 
 def _operation_id(dialect: Dialect, route: Route) -> str:
@@ -165,8 +177,8 @@ def _errors(dialect: Dialect, route: Route, refs: dict[int, Any]) -> Document:
     statuses: dict[str, list[str]] = {}
     for code in codes:
         statuses.setdefault(str(dialect.statuses[code]), []).append(str(code))
-    if route.request is not None:
-        statuses[_MALFORMED_STATUS] = ["malformed"]
+    if route.request is not None and dialect.malformed_status is not None:
+        statuses[str(dialect.malformed_status)] = ["malformed"]
     content = {JSON: {"schema": refs[id(dialect.error)]}}
     return {
         status: {"description": ", ".join(dict.fromkeys(words)), "content": content}

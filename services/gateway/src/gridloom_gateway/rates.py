@@ -15,7 +15,7 @@ from aiohttp import web
 from gridloom_contract.quota import Plan, PlanChanged, RateRule, RateTaken, TakeRate
 from gridloom_contract.registry import TAKE_RATE, Channel
 from gridloom_domain.errors import RateLimited
-from gridloom_domain.rates import RateLimiter
+from gridloom_domain.rates import RateLimiter, untouched
 from gridloom_gateway import metrics
 from gridloom_gateway.people import Caller
 from gridloom_gateway.route import Audience, Dialect, Route
@@ -69,6 +69,14 @@ class Rates:
                 await self._admit(request, caller, dialect, rule)
 
         return limit
+
+    def uncounted(self, dialect: Dialect) -> Callable[[], dict[str, str]]:
+        """Return what gives the headers of answers to calls that were refused before they counted."""
+        spell = dialect.rate_headers
+        rule = next((rule for rule in dialect.rates if rule.group == dialect.name), None)
+        if spell is None or rule is None:
+            return dict
+        return lambda: spell(untouched(rule, self._clock.now()))
 
     async def forget(self, _message: PlanChanged) -> None:
         """Hear that plans changed: whoever had used up the old limit may be within the new one."""

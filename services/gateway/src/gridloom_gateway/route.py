@@ -13,6 +13,7 @@ from aiohttp import web
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.quota import RateRule
 from gridloom_domain.rates import RateDecision
+from gridloom_gateway.filling import Rendered
 from gridloom_gateway.people import Caller
 
 JSON: Final = "application/json"
@@ -66,18 +67,23 @@ class Route:
 
 @dataclass(frozen=True)
 class Dialect:
-    """A public API: mounted at `mounts`, of which the first is the canonical one.
+    """A public API as a value. A body that is no JSON gets `malformed_status`, if that is not the one of `invalid`.
 
     `rates` are the limits of keys whose plan says nothing of that group; `rate_headers` spells a decision as this API
-    documents it, for every answer.
+    documents it, for every answer. With `document`, what GET answers for a job, its jobs may have webhooks.
+    The table in `app.py` says where it is served: at `mounts`, of which the first is the canonical one, and under a
+    host name of its own at `own_mounts`.
     """
 
     name: str
-    mounts: tuple[str, ...]
     audience: Audience
     routes: tuple[Route, ...]
     render: Render
     statuses: dict[FaultCode, int]
     error: type[msgspec.Struct] | None
+    malformed_status: int | None = None
     rates: tuple[RateRule, ...] = ()
     rate_headers: Callable[[RateDecision], dict[str, str]] | None = None
+    document: Callable[[str, str], Awaitable[Rendered]] | None = None
+    mounts: tuple[str, ...] = ()
+    own_mounts: tuple[str, ...] = ()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from aiohttp import web
 
 from gridloom_contract.fleet import KeyRevoked
 from gridloom_contract.registry import GATEWAY, KEY_REVOKED, PLAN_CHANGED, RENDER_JOB
@@ -15,7 +17,7 @@ from gridloom_domain.targets import TargetRules
 from gridloom_gateway import docs
 from gridloom_gateway.accounts import Accounts
 from gridloom_gateway.address import Addresses
-from gridloom_gateway.app import build_app
+from gridloom_gateway.app import DIALECTS, Frame, Row, build_app, opened
 from gridloom_gateway.auth import AdminGate, Authenticator
 from gridloom_gateway.blobs import Files
 from gridloom_gateway.claiming import GroupedClaims, open_claims
@@ -24,10 +26,7 @@ from gridloom_gateway.dialects.admin import plans as admin_plans
 from gridloom_gateway.dialects.admin import routes as admin
 from gridloom_gateway.dialects.admin import usage as admin_usage
 from gridloom_gateway.dialects.native import routes as native
-from gridloom_gateway.dialects.native import usage as native_usage
-from gridloom_gateway.dialects.native.blobs import routes as native_blobs
 from gridloom_gateway.dialects.native.translate import HTTP
-from gridloom_gateway.dialects.native.webhooks import routes as hooks
 from gridloom_gateway.door import Door
 from gridloom_gateway.entrance import Entrance
 from gridloom_gateway.follow import Rhythm
@@ -40,17 +39,19 @@ from gridloom_gateway.limits import FailureLimit
 from gridloom_gateway.listener import Limits, Listener
 from gridloom_gateway.objects import Objects
 from gridloom_gateway.office import Fleet, Office
-from gridloom_gateway.openapi import describe
+from gridloom_gateway.openapi import describe, describe_one
 from gridloom_gateway.plans import Plans
 from gridloom_gateway.quota_desk import QuotaDesk
 from gridloom_gateway.rates import Rates
 from gridloom_gateway.reading import BodyReader
-from gridloom_gateway.rendering import Rendering
+from gridloom_gateway.rendering import Render, Rendering
 from gridloom_gateway.room import Room
 from gridloom_gateway.route import Dialect
 from gridloom_gateway.settings import Settings
+from gridloom_gateway.sites import sites_of
 from gridloom_gateway.store import INDEXES, Store
 from gridloom_gateway.submissions import Submissions
+from gridloom_gateway.supplies import Supplies, Terms
 from gridloom_gateway.usage_desk import UsageDesk
 from gridloom_gateway.waiting import WaitingRoom
 from gridloom_gateway.webhooks import Deliveries, WebhookOrders
@@ -67,8 +68,11 @@ _FOLLOWER_TICK_SECONDS = 1.0
 
 
 @asynccontextmanager
-async def build(settings: Settings) -> AsyncIterator[Service]:
-    """Yield the gateway, connected to NATS and MongoDB. What is opened here is closed in reverse, after the stop."""
+async def build(settings: Settings, rows: Sequence[Row] = DIALECTS) -> AsyncIterator[Service]:
+    """Yield the gateway, connected to NATS and MongoDB. What is opened here is closed in reverse, after the stop.
+
+    `rows` are the public APIs. Raises `SettingsError` for host names that serve something else.
+    """
     clock = SystemClock()
     async with (
         open_database(settings.mongo_url, settings.mongo_database) as database,
@@ -85,12 +89,9 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
                 pepper=settings.api_key_pepper,
                 cache_seconds=settings.key_cache_seconds,
             )
-            door = Door(
-                authenticator,
-                AdminGate(settings.admin_key, limit),
-                Addresses(settings.trusted_proxies, settings.public_base_url),
-            )
-            parts = _Parts(settings, clock, bus, store, claims, objects, Plans(bus, clock))
+            addresses = Addresses(settings.trusted_proxies, settings.public_base_url)
+            door = Door(authenticator, AdminGate(settings.admin_key, limit), addresses)
+            parts = _Parts(settings, clock, bus, store, claims, objects, Plans(bus, clock), addresses, tuple(rows))
             yield _assemble(parts, authenticator, door, intake)
 
 
@@ -110,6 +111,8 @@ class _Parts:
     claims: GroupedClaims
     objects: Objects
     plans: Plans
+    addresses: Addresses
+    rows: tuple[Row, ...]
 
     def mint(self) -> str:
         """Return a new id."""
@@ -136,6 +139,35 @@ class _Parts:
         """Return what minds the `Idempotency-Key` of requests."""
         return Idempotency(self.claims, bodies, self.clock, self.mint, secret=self.settings.api_key_pepper)
 
+    def supplies(self, desk: Desk, bodies: BodyReader, questions: Questions, usage: UsageDesk) -> Supplies:
+        """Return what dialects are opened with."""
+        settings = self.settings
+        return Supplies(
+            desk=desk,
+            bodies=bodies,
+            webhooks=self.webhook_orders(),
+            deliveries=Deliveries(questions),
+            files=Files(self.bus),
+            usage=usage,
+            clock=self.clock,
+            terms=Terms(stall_seconds=settings.stream_write_timeout_seconds),
+        )
+
+    def app(self, dialects: Sequence[Dialect], entrance: Entrance) -> web.Application:
+        """Return the application that serves all of them. Raises `SettingsError`."""
+        settings, pages = self.settings, docs.Docs()
+        about = docs.dialect(pages, native.render, HTTP)
+        version, base = version_of(GATEWAY), settings.public_base_url.rstrip("/")
+        pages.publish(describe((*dialects, about), version, base or "/"), dialects)
+        frame = Frame(
+            entrance,
+            native.render,
+            settings.max_body_bytes,
+            about,
+            lambda mount, dialect: docs.answering(describe_one(dialect, version, f"{base}{mount}" or "/")),
+        )
+        return build_app(dialects, frame, self.addresses.host_of, sites_of(settings.mounts, dialects))
+
     async def announce(self, news: KeyRevoked) -> None:
         """Tell every gateway, this one too, that a key is not what it was."""
         await self.bus.publish(KEY_REVOKED.subject, news)
@@ -149,11 +181,12 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     desk = Desk(questions, submissions, followers, parts.objects, parts.mint)
     gathering = Gathering(Room(settings.large_bodies_bytes), settings.body_timeout_seconds)
     bodies = BodyReader(settings.body_timeout_seconds, gathering)
-    api = native.Native(desk, parts.webhook_orders(), bodies, settings.stream_write_timeout_seconds)
     rates = Rates(bus, parts.plans, clock)
     entrance = Entrance(door, rates, parts.idempotency(bodies), gathering)
+    usage = UsageDesk(bus, parts.plans, clock)
+    dialects = opened(parts.rows, parts.supplies(desk, bodies, questions, usage))
     listener = Listener(
-        build_app(_dialects(parts, api, questions), entrance, native.render, settings.max_body_bytes),
+        parts.app((*dialects, _operators(parts, bodies, questions, usage)), entrance),
         (settings.host, settings.port),
         Limits(
             header_timeout_seconds=settings.header_timeout_seconds,
@@ -167,7 +200,7 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     return Service(
         GATEWAY,
         bus,
-        answers=(answer(RENDER_JOB, Rendering({native.NAME: api.render}, parts.objects).on_render),),
+        answers=(answer(RENDER_JOB, Rendering(_documents(dialects), parts.objects).on_render),),
         hears=(
             hear(KEY_REVOKED, authenticator.forget),
             hear(PLAN_CHANGED, parts.plans.forget),
@@ -182,25 +215,17 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     )
 
 
-def _dialects(parts: _Parts, api: native.Native, questions: Questions) -> tuple[Dialect, ...]:
+def _documents(dialects: Sequence[Dialect]) -> dict[str, Render]:
+    return {dialect.name: dialect.document for dialect in dialects if dialect.document is not None}
+
+
+def _operators(parts: _Parts, bodies: BodyReader, questions: Questions, usage: UsageDesk) -> Dialect:
+    """Return the API that is no dialect: it has the office behind it, not the desk."""
     settings = parts.settings
     accounts = Accounts(parts.store, parts.clock, parts.mint, parts.announce, pepper=settings.api_key_pepper)
     office = Office(accounts, Fleet(questions, accounts), settings.key_grace_seconds)
-    pages = docs.Docs()
-    usage = UsageDesk(parts.bus, parts.plans, parts.clock)
-    dialects = (
-        native.dialect(
-            api,
-            hooks.Webhooks(Deliveries(questions), api.bodies),
-            *native_usage.routes(usage),
-            *native_blobs.routes(native_blobs.Blobs(Files(parts.bus), api.bodies)),
-        ),
-        admin.dialect(
-            admin.Admin(office, api.bodies),
-            *admin_usage.routes(admin_usage.UsageRoutes(usage, accounts)),
-            *admin_plans.routes(admin_plans.PlanRoutes(QuotaDesk(parts.bus, parts.plans, accounts), api.bodies)),
-        ),
-        docs.dialect(pages, native.render, HTTP),
+    return admin.dialect(
+        admin.Admin(office, bodies),
+        *admin_usage.routes(admin_usage.UsageRoutes(usage, accounts)),
+        *admin_plans.routes(admin_plans.PlanRoutes(QuotaDesk(parts.bus, parts.plans, accounts), bodies)),
     )
-    pages.publish(describe(dialects, version_of(GATEWAY), settings.public_base_url or "/"))
-    return dialects

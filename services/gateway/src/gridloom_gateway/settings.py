@@ -38,6 +38,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """0 takes a free port."""
     public_base_url: str = ""
     """How clients reach the gateway, for absolute URLs. Empty: from the request's own headers."""
+    mounts: tuple[str, ...] = ()
+    """Host names of their own for public APIs: `host=dialect`, or `host/path=dialect` for this one place."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) whose `X-Forwarded-For`, `-Proto` and `-Host` are believed."""
 

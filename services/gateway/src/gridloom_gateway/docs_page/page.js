@@ -1,10 +1,15 @@
 "use strict";
 
-SwaggerUIBundle({
-  url: "/openapi.json",
-  dom_id: "#api",
-  deepLinking: true,
-  validatorUrl: null,
-  presets: [SwaggerUIBundle.presets.apis],
-  layout: "BaseLayout",
-});
+async function show() {
+  const answer = await fetch("/docs/apis.json");
+  SwaggerUIBundle({
+    urls: await answer.json(),
+    dom_id: "#api",
+    deepLinking: true,
+    validatorUrl: null,
+    presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+    layout: "StandaloneLayout",
+  });
+}
+
+show();

@@ -20,6 +20,7 @@ from gridloom_gateway.route import Audience, Dialect, Handler, Route
 
 MOUNTS: Final = ("/admin/v1",)
 
+_MALFORMED_STATUS: Final = 400
 _BODY: Final = (FaultCode.INVALID, FaultCode.TOO_LARGE, FaultCode.UNSUPPORTED_MEDIA, FaultCode.REQUEST_TIMEOUT)
 _ONE: Final = (FaultCode.NOT_FOUND,)
 _CHANGE: Final = (FaultCode.NOT_FOUND, FaultCode.CONFLICT)
@@ -119,6 +120,7 @@ def dialect(admin: Admin, *others: Route) -> Dialect:
         render=render,
         statuses=translate.HTTP,
         error=wire.Error,
+        malformed_status=_MALFORMED_STATUS,
     )
 
 
@@ -126,7 +128,7 @@ def render(error: FaultError, request_id: str) -> web.Response:
     """Return an error as this API spells it."""
     fault = error.fault
     if isinstance(error, Malformed):
-        return replies.error(translate.from_fault(fault, request_id, "malformed"), 400, fault)
+        return replies.error(translate.from_fault(fault, request_id, "malformed"), _MALFORMED_STATUS, fault)
     return replies.error(translate.from_fault(fault, request_id), translate.HTTP[fault.code], fault)
 
 

@@ -13,19 +13,21 @@ from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.jobs import Job
 from gridloom_gateway import replies, sse
 from gridloom_gateway.desk import Desk
-from gridloom_gateway.dialects.native import stream, translate, wire
+from gridloom_gateway.dialects.native import stream, translate, usage, wire
+from gridloom_gateway.dialects.native.blobs import routes as blobs
 from gridloom_gateway.dialects.native.webhooks import routes as hooks
 from gridloom_gateway.door import key_of
 from gridloom_gateway.filling import Rendered, filled, rendered
 from gridloom_gateway.people import READ, WRITE, Caller
 from gridloom_gateway.reading import BodyReader, Malformed, query
 from gridloom_gateway.route import EVENT_STREAM, Audience, Dialect, Route
+from gridloom_gateway.supplies import Supplies
 from gridloom_gateway.webhooks import WebhookOrders
 from gridloom_kit.trace import current_traceparent
 
 NAME: Final = translate.DIALECT
-MOUNTS: Final = ("/api/v1", "/api/v1/v1", "/vibe/api/v1", "/vibe/api/v1/v1")
 
+_MALFORMED_STATUS: Final = 400
 _BODY: Final = (FaultCode.INVALID, FaultCode.TOO_LARGE, FaultCode.UNSUPPORTED_MEDIA, FaultCode.REQUEST_TIMEOUT)
 _ONE: Final = (FaultCode.NOT_FOUND,)
 _CHANGE: Final = (FaultCode.NOT_FOUND, FaultCode.CONFLICT)
@@ -117,16 +119,24 @@ class Native:
         return replies.json([translate.from_model(model) for model in models])
 
 
-def dialect(native: Native, webhooks: hooks.Webhooks, *others: Route) -> Dialect:
-    """Return the native API as a value; `others` are routes that other parts of the gateway bring."""
+def dialect(supplies: Supplies) -> Dialect:
+    """Return the native API as a value."""
+    bodies = supplies.bodies
+    native = Native(supplies.desk, supplies.webhooks, bodies, supplies.terms.stall_seconds)
     return Dialect(
         name=NAME,
-        mounts=MOUNTS,
         audience=Audience.ACCOUNT,
-        routes=(*_routes(native), *hooks.routes(webhooks), *others),
+        routes=(
+            *_routes(native),
+            *hooks.routes(hooks.Webhooks(supplies.deliveries, bodies)),
+            *usage.routes(supplies.usage),
+            *blobs.routes(blobs.Blobs(supplies.files, bodies)),
+        ),
         render=render,
         statuses=translate.HTTP,
         error=wire.Error,
+        malformed_status=_MALFORMED_STATUS,
+        document=native.render,
     )
 
 
@@ -134,7 +144,7 @@ def render(error: FaultError, request_id: str) -> web.Response:
     """Return an error as this API spells it. A body that is no JSON is 400, JSON with wrong content 422."""
     fault = error.fault
     if isinstance(error, Malformed):
-        return replies.error(translate.from_fault(fault, request_id, "malformed"), 400, fault)
+        return replies.error(translate.from_fault(fault, request_id, "malformed"), _MALFORMED_STATUS, fault)
     return replies.error(translate.from_fault(fault, request_id), translate.HTTP[fault.code], fault)
 
 

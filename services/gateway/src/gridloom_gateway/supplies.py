@@ -1,0 +1,41 @@
+"""All that a dialect may be made of. A new one is given the same as the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gridloom_contract.vocabulary import State
+from gridloom_gateway.blobs import Files
+from gridloom_gateway.desk import Desk
+from gridloom_gateway.reading import BodyReader
+from gridloom_gateway.usage_desk import UsageDesk
+from gridloom_gateway.webhooks import Deliveries, WebhookOrders
+from gridloom_kit.clock import Clock
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the operator decides about dialects: the settings that they are told.
+
+    A reader of a stream may take nothing for `stall_seconds`. A job of a dialect that fails jobs nobody serves waits
+    `capacity_wait_seconds`. `remotejobs_words` are the words for states that differ from the usual ones.
+    """
+
+    stall_seconds: float = 30.0
+    capacity_wait_seconds: float = 60.0
+    remotejobs_words: Mapping[State, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Supplies:
+    """What dialects are opened with."""
+
+    desk: Desk
+    bodies: BodyReader
+    webhooks: WebhookOrders
+    deliveries: Deliveries
+    files: Files
+    usage: UsageDesk
+    clock: Clock
+    terms: Terms
