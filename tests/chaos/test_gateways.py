@@ -27,6 +27,7 @@ async def until_cut_off(reader: StreamReader) -> None:
 async def test_clients_and_readers_of_a_gateway_that_is_killed_go_on_at_the_other_and_at_its_successor(
     scene: Scene,
 ) -> None:
+    [gateway] = (process for name, process in scene.grid.processes.items() if name.startswith(GATEWAY))
     beside_url = await second_gateway(scene.grid)
     async with ApiClient(beside_url, scene.client.key) as beside, open_gate("gated") as gate:
         await scene.hire(slots=20, **gate.engine("gated"))
@@ -40,7 +41,7 @@ async def test_clients_and_readers_of_a_gateway_that_is_killed_go_on_at_the_othe
                 for _ in range(200):
                     clients.create_task(scene.insist(scene.client, beside))
                 await scene.until_accepted(10)
-                scene.grid.processes["gateway-2"].kill()
+                gateway.kill()
                 with recovering("gateway killed: a client is served by the other", 3):
                     await scene.until_accepted(1)
             await until_cut_off(reader)
