@@ -71,6 +71,17 @@ class Customer:
         except TimeoutError:
             raise AssertionError(f"the account never stood at {wanted}, but at {standing}") from None
 
+    async def settled(self, jobs: list[str]) -> dict[str, Any]:
+        """Return how it stands once nothing is reserved and what it has used is what these jobs used."""
+        async with asyncio.timeout(60):
+            while True:
+                standing = await self.standing()
+                documents = await self.documents(jobs)
+                used = sum(each.get("input_tokens", 0) + each.get("output_tokens", 0) for each in documents)
+                if (standing["reserved"], standing["used"]) == (0, used):
+                    return standing
+                await asyncio.sleep(_POLL_SECONDS)
+
     async def submit(self, count: int, prompt: str = TEN_WORDS) -> list[str]:
         """Submit jobs, all at once."""
         return list(await asyncio.gather(*(self.client.submit(prompt=prompt) for _ in range(count))))
