@@ -172,7 +172,7 @@ def test_a_model_has_a_worker_count() -> None:
     assert (model["id"], model["name"], model["model"], model["worker_count"]) == (*["llama3:8b"] * 3, 2)
 
 
-@pytest.mark.parametrize("text", [None, "", "1", "1-", "-1", "a-b", "1-2-3", "1-٣", "-1--1", "1" * 40 + "-1"])
+@pytest.mark.parametrize("text", [None, "", "1", "1-", "-1", "a-b", "1-2-3-4", "1-٣", "-1--1", "1" * 40 + "-1"])
 def test_a_strange_last_event_id_counts_as_none(text: str | None) -> None:
     assert translate.to_position(text) is None
 

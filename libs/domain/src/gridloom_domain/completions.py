@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gridloom_contract.jobs import Job
 from gridloom_domain.folding import joined, merged
 
 Json = dict[str, Any]
@@ -132,6 +133,11 @@ def choices_of(body: Json) -> list[Json]:
     """Return the choices of a frame or a body."""
     choices = body.get("choices")
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def shown_text(job: Job) -> str | None:
+    """Return the text of a job's output for whoever shows no bodies; None if it has none, or it is an object."""
+    return job.output if job.output is None or job.task.raw is None else text_in(job.output)
 
 
 def _object_in(text: str) -> Json | None:

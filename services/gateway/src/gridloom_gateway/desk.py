@@ -42,6 +42,7 @@ from gridloom_contract.vocabulary import State
 from gridloom_domain.errors import NotFound
 from gridloom_gateway.follow import Follower
 from gridloom_gateway.followers import Followers
+from gridloom_gateway.frames import text_of_body
 from gridloom_gateway.objects import Objects
 from gridloom_gateway.people import Caller
 from gridloom_gateway.submissions import Submissions
@@ -120,9 +121,9 @@ class Desk:
         """Return the job. Raises `NotFound`."""
         return await self._questions.get(account, job)
 
-    def text(self, ref: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Open an output that is an object. Entering raises `Unavailable` if it cannot be had now."""
-        return self._objects.reading(ref)
+    def text(self, ref: str, *, is_body: bool = False) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Open an output that is an object, or the text of such a body. Entering raises `Unavailable`."""
+        return text_of_body(self._objects.reading, ref) if is_body else self._objects.reading(ref)
 
     async def list(self, wanted: ListJobs) -> JobPage:
         """Return one page of an account's jobs."""

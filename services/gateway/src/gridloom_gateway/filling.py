@@ -23,10 +23,11 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True)
 class Rendered:
-    """An encoded document. With `text_ref` it has a place for the text that is kept there."""
+    """An encoded document. With `text_ref` it has a place for the text that is kept there, in a body if `is_body`."""
 
     content: bytes
     text_ref: str | None = None
+    is_body: bool = False
 
 
 def rendered(job: Job, translate: Callable[[Job], Any]) -> Rendered:
@@ -34,12 +35,17 @@ def rendered(job: Job, translate: Callable[[Job], Any]) -> Rendered:
     if job.output_ref is None:
         return Rendered(_encoder.encode(translate(job)))
     content = _encoder.encode(translate(with_place(job)))
-    return Rendered(content, job.output_ref if _QUOTED in content else None)
+    return Rendered(content, job.output_ref if has_place(content) else None, is_body=job.task.raw is not None)
 
 
 def with_place(job: Job) -> Job:
     """Return a job whose output is an object, to be encoded with a place for it."""
     return msgspec.structs.replace(job, output=_PLACE)
+
+
+def has_place(document: bytes) -> bool:
+    """Say whether an encoded document has a place for the text."""
+    return _QUOTED in document
 
 
 async def filled(document: bytes, text: AsyncIterator[str]) -> AsyncIterator[bytes]:

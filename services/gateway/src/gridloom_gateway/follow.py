@@ -19,6 +19,7 @@ from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import State
 from gridloom_contract.work import TokenChunk
 from gridloom_domain.job import is_in_hand, is_terminal
+from gridloom_gateway.frames import FrameReader, ending_of, text_of_body
 from gridloom_gateway.stored import OpenText, rest_of
 from gridloom_gateway.transcript import Transcript
 from gridloom_gateway.updates import Closing, Ended, Moved, Position, Said, Silent, StartedOver, Update
@@ -69,6 +70,9 @@ class Follower:
         self._job = job
         self._source = source
         self._transcript = Transcript(start.attempt, start.sent) if start else Transcript(0)
+        self._start = start or Position(0, 0)
+        self._frames: FrameReader | None = None
+        self._answered: Job | None = None
         self._worker: str | None = None
         self._shown: Moved | None = None
         self._chunks: deque[_Heard] = deque()
@@ -117,7 +121,10 @@ class Follower:
 
     async def start(self) -> None:
         """Ask for the job for the first time. Raises `FaultError`, `not_found` among others."""
-        self._adopt(await self._source.job())
+        job = await self._source.job()
+        if job.task.raw is not None:
+            self._frames = FrameReader(self._start.sent, self._start.content)
+        self._adopt(job)
         self._wake.set()
 
     async def next(self) -> list[Update]:
@@ -133,8 +140,8 @@ class Follower:
         return updates
 
     def stored_text(self, ref: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Open an output that is an object. Entering raises `FaultError`."""
-        return self._source.text(ref)
+        """Open the text of an output that is an object. Entering raises `FaultError`."""
+        return self._source.text(ref) if self._frames is None else text_of_body(self._source.text, ref)
 
     async def aclose(self) -> None:
         """Let go of what is open."""
@@ -152,6 +159,8 @@ class Follower:
             await self._ask()
         if not self._has_ended:
             await self._read()
+        if self._answered is not None:
+            await self._finish_frames(self._answered)
         if self._is_closing and not self._has_ended:
             self._updates.append(Closing())
         elif self._is_silent and not self._updates:
@@ -187,7 +196,10 @@ class Follower:
 
     def _adopt(self, job: Job) -> None:
         if is_terminal(job.state):
-            self._finish(job)
+            if self._frames is None:
+                self._finish(job)
+            elif self._answered is None:
+                self._answer(job)
             return
         worker = job.worker if is_in_hand(job.state) else None
         is_news = worker is not None and (worker, job.attempt) != self._current
@@ -202,6 +214,7 @@ class Follower:
             if self._transcript.sent:
                 self._updates.append(StartedOver(attempt))
             self._transcript = Transcript(attempt)
+            self._frames = self._frames and FrameReader()
         self._worker = worker
         self._has_hole = False
 
@@ -218,6 +231,26 @@ class Follower:
                 self._updates.append(Said(ending.text, job.attempt, len(output)))
         self._updates.append(Ended(job, len(output) if output is not None else self._transcript.sent))
 
+    def _say(self, text: str) -> None:
+        attempt = self._transcript.attempt
+        if self._frames is None:
+            self._updates.append(Said(text, attempt, self._transcript.sent))
+        elif (said := self._frames.take(text, attempt)) is not None:
+            self._updates.append(said)
+
+    def _answer(self, job: Job) -> None:
+        """The job is over; what was heard of its last attempt is read first."""
+        self._answered = job
+        if job.state is State.SUCCEEDED and (job.worker, job.attempt) != self._current:
+            self._turn_to(job.attempt, job.worker)
+
+    async def _finish_frames(self, job: Job) -> None:
+        if self._frames is None:
+            return
+        if job.worker is not None and self._frames.lacks(job):
+            self._say("".join(await self._replay(job.worker)))
+        self._updates += await ending_of(job, self._frames, self._source.text)
+
     async def _read(self) -> None:
         parts: list[str] = []
         if self._must_replay and self._worker is not None:
@@ -228,7 +261,7 @@ class Follower:
             parts += await self._read_one(heard)
         text = "".join(parts)
         if text:
-            self._updates.append(Said(text, self._transcript.attempt, self._transcript.sent))
+            self._say(text)
 
     async def _read_one(self, heard: _Heard) -> list[str]:
         if (heard.worker, heard.chunk.attempt) != self._current:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import partial
 
 from gridloom_contract.blobs import Purpose
 from gridloom_contract.jobs import MAX_INLINE_BYTES
 from gridloom_contract.webhooks import RenderedJob, RenderJob
 from gridloom_domain.errors import Invalid
 from gridloom_gateway.filling import Rendered, filled
+from gridloom_gateway.frames import text_of_body
 from gridloom_gateway.objects import Objects, Owner
 from gridloom_kit.transfer import Content, content_of
 
@@ -33,7 +35,7 @@ class Rendering:
             raise Invalid(f"no API called {question.format[:64]!r} renders jobs", "format")
         document = await render(question.account, question.job)
         if document.text_ref is not None:
-            content = await self._content_of(document.content, document.text_ref)
+            content = await self._content_of(document, document.text_ref)
         elif len(document.content) > MAX_INLINE_BYTES:
             content = content_of(document.content)
         else:
@@ -41,12 +43,14 @@ class Rendering:
         owner = Owner(question.account, question.job)
         return RenderedJob(ref=await self._objects.store(owner, Purpose.EVENT, content))
 
-    async def _content_of(self, document: bytes, ref: str) -> Content:
+    async def _content_of(self, document: Rendered, ref: str) -> Content:
         """Return the filled document. Read twice: its size must be known before it is sent."""
+        reading = self._objects.reading
+        opening = partial(text_of_body, reading, ref) if document.is_body else partial(reading, ref)
 
         async def pieces() -> AsyncGenerator[bytes, None]:
-            async with self._objects.reading(ref) as text:
-                async for part in filled(document, text):
+            async with opening() as text:
+                async for part in filled(document.content, text):
                     yield part
 
         return Content(sum([len(part) async for part in pieces()]), pieces)

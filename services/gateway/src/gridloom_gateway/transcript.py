@@ -28,7 +28,7 @@ class Transcript:
         self.attempt = attempt
         self.sent = sent
         self._known_from = sent
-        self._heard = _Print()
+        self._heard = Print()
 
     def take(self, chunk: TokenChunk) -> str | None:
         """Return what is new in a chunk of this attempt, perhaps nothing; None if text before it is missing."""
@@ -51,7 +51,7 @@ class Transcript:
 
     async def is_start_of(self, pieces: AsyncIterator[str]) -> bool:
         """Say the same of an output that comes in pieces, reading no further than it takes."""
-        position, found = 0, _Print()
+        position, found = 0, Print()
         async for piece in pieces:
             found.add(piece[max(0, self._known_from - position) : max(0, self.sent - position)])
             position += len(piece)
@@ -60,19 +60,22 @@ class Transcript:
         return position >= self.sent and found.is_same(self._heard)
 
 
-class _Print:
+class Print:
     """A fingerprint of text that passes by, so that nobody has to keep it."""
 
     def __init__(self) -> None:
         self._digest = blake2b(digest_size=16)
 
     def add(self, text: str) -> None:
+        """Let text pass by."""
         self._digest.update(text.encode(errors="surrogatepass"))
 
     def is_of(self, text: str) -> bool:
-        other = _Print()
+        """Say whether it is this text that passed by."""
+        other = Print()
         other.add(text)
         return self.is_same(other)
 
-    def is_same(self, other: _Print) -> bool:
+    def is_same(self, other: Print) -> bool:
+        """Say whether the same text passed by there."""
         return self._digest.digest() == other._digest.digest()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import State
+
+_ID = re.compile(r"(\d{1,12})-(\d{1,12})(?:-(\d{1,12}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +24,17 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """New text of the attempt; the reader now has `sent` characters of it."""
+    """New text of the attempt; the reader now has `sent` characters of it.
+
+    Of a raw task it is the text in `frames`, perhaps none: JSON objects as the engine streamed them, each on a line.
+    The reader has `sent` characters of those then, and `content` characters of the text in them.
+    """
 
     text: str
     attempt: int
     sent: int
+    frames: tuple[str, ...] = ()
+    content: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +46,11 @@ class StartedOver:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The job is in a terminal state and its reader has `sent` characters; nothing follows."""
+    """The job is in a terminal state and its reader has `sent` characters, as in `Said`; nothing follows."""
 
     job: Job
     sent: int
+    content: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,24 @@ Update = Moved | Said | StartedOver | Ended | Silent | Closing
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What a reader has: the first `sent` characters of `attempt`."""
+    """What a reader has: the first `sent` characters of `attempt`, and of a raw task the `content` in them."""
 
     attempt: int
     sent: int
+    content: int = 0
+
+
+def id_of(update: Said | StartedOver | Ended) -> str:
+    """Return the id of an event, from which a reader resumes through any gateway."""
+    if isinstance(update, StartedOver):
+        return f"{update.attempt}-0"
+    if isinstance(update, Said):
+        return f"{update.attempt}-{update.sent}" + (f"-{update.content}" if update.frames else "")
+    is_raw = update.job.task.raw is not None
+    return f"{update.job.attempt}-{update.sent}" + (f"-{update.content}" if is_raw else "")
+
+
+def position_in(event_id: str | None) -> Position | None:
+    """Return what a reader that reconnects has; None if it has nothing or says something else."""
+    match = _ID.fullmatch(event_id or "")
+    return Position(*(int(number or 0) for number in match.groups())) if match else None

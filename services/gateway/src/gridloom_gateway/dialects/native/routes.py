@@ -17,7 +17,7 @@ from gridloom_gateway.dialects.native import stream, translate, usage, wire
 from gridloom_gateway.dialects.native.blobs import routes as blobs
 from gridloom_gateway.dialects.native.webhooks import routes as hooks
 from gridloom_gateway.door import key_of
-from gridloom_gateway.filling import Rendered, filled, rendered
+from gridloom_gateway.filling import Rendered, rendered
 from gridloom_gateway.people import READ, WRITE, Caller
 from gridloom_gateway.reading import BodyReader, Malformed, query
 from gridloom_gateway.route import EVENT_STREAM, Audience, Dialect, Route
@@ -106,12 +106,7 @@ class Native:
         return replies.json(stream.from_timeline(timeline))
 
     async def _answer(self, request: web.Request, job: Job) -> web.StreamResponse:
-        """Answer with a job; a large output is passed on as it comes. Raises `Unavailable` before anything is sent."""
-        document = rendered(job, translate.from_job)
-        if document.text_ref is None:
-            return replies.json_bytes(document.content)
-        async with self.desk.text(document.text_ref) as text:
-            return await replies.stream(request, filled(document.content, text), self.stall_seconds)
+        return await replies.document(request, rendered(job, translate.from_job), self.desk, self.stall_seconds)
 
     async def models(self, _request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /models."""

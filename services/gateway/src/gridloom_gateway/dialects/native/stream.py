@@ -13,7 +13,7 @@ from gridloom_domain import ids
 from gridloom_gateway import sse
 from gridloom_gateway.dialects.native import wire
 from gridloom_gateway.dialects.native.translate import STATUS, from_job, moment
-from gridloom_gateway.updates import Closing, Ended, Moved, Said, Silent, StartedOver, Update
+from gridloom_gateway.updates import Closing, Ended, Moved, Said, Silent, StartedOver, Update, id_of
 
 EVENT_NAMES: Final[dict[type[events.JobFact], str]] = {
     events.JobAccepted: "accepted",
@@ -89,15 +89,17 @@ def _state(job: str, moved: Moved) -> bytes:
 
 
 def _token(_job: str, said: Said) -> bytes:
-    return sse.frame("token", wire.TokenEvent(text=said.text), f"{said.attempt}-{said.sent}")
+    if not said.text:
+        return b""
+    return sse.frame("token", wire.TokenEvent(text=said.text), id_of(said))
 
 
 def _reset(_job: str, over: StartedOver) -> bytes:
-    return sse.frame("reset", wire.ResetEvent(attempt=over.attempt), f"{over.attempt}-0")
+    return sse.frame("reset", wire.ResetEvent(attempt=over.attempt), id_of(over))
 
 
 def _done(_job: str, ended: Ended) -> bytes:
-    return sse.frame("done", from_job(ended.job), f"{ended.job.attempt}-{ended.sent}")
+    return sse.frame("done", from_job(ended.job), id_of(ended))
 
 
 FRAMES: Final[dict[type[Update], Callable[[str, Any], bytes]]] = {

@@ -13,11 +13,12 @@ from gridloom_contract.fleet import ModelEntry
 from gridloom_contract.vocabulary import Kind, Match, State
 from gridloom_contract.webhooks import WebhookOrder
 from gridloom_domain import ids
+from gridloom_domain.completions import shown_text
 from gridloom_domain.job import Reason
 from gridloom_gateway.desk import no_such_job
 from gridloom_gateway.dialects.native import wire
 from gridloom_gateway.people import Caller
-from gridloom_gateway.updates import Position
+from gridloom_gateway.updates import Position, position_in
 
 T = TypeVar("T")
 
@@ -124,10 +125,7 @@ def to_listing(query: wire.ListQuery, account: str) -> jobs.ListJobs:
 
 def to_position(last_event_id: str | None) -> Position | None:
     """Return what a reader that reconnects has; None if it has nothing or says something else."""
-    attempt, _, sent = (last_event_id or "").partition("-")
-    if not (_is_count(attempt) and _is_count(sent)):
-        return None
-    return Position(int(attempt), int(sent))
+    return position_in(last_event_id)
 
 
 def from_acceptance(acceptance: jobs.Acceptance) -> wire.Submitted:
@@ -159,7 +157,7 @@ def from_job(job: jobs.Job) -> wire.JobDocument:
         started_at=_moment_if_set(job.started_at),
         completed_at=_moment_if_set(job.ended_at),
         duration_ms=_duration_ms(job),
-        output=_if_set(job.output) if is_done else UNSET,
+        output=_if_set(shown_text(job)) if is_done else UNSET,
         output_tokens=(usage.tokens_out if usage else None) if is_done else UNSET,
         input_tokens=(usage.tokens_in if usage else None) if is_done else UNSET,
         finish_reason=_if_set(job.finish_reason),
@@ -233,7 +231,3 @@ def _error(job: jobs.Job) -> str | UnsetType:
     if job.state is State.FAILED:
         return job.error.message if job.error else job.reason or "failed"
     return UNSET
-
-
-def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 12
