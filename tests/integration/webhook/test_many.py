@@ -52,6 +52,34 @@ async def test_a_receiver_is_never_called_more_than_four_times_at_once(
     assert receiver.most_at_once == 4
 
 
+async def test_what_finds_the_stock_full_is_sent_without_waiting_for_the_sweep(
+    start_webhook: StartWebhook, scheduler: ScriptedScheduler, receiver: Receiver, database: Database
+) -> None:
+    await start_webhook(sweep_seconds=600.0, lease_seconds=600.0)
+    receiver.behaviours = [after(0.05)]
+
+    events = await run_jobs(scheduler, receiver.url, 150)
+    async with asyncio.timeout(20):
+        while await database["deliveries"].count_documents({}) < 150:
+            await asyncio.sleep(0.01)
+    events |= await run_jobs(scheduler, receiver.url, 50)
+
+    assert {request.id for request in await receiver.received(200)} == events
+
+
+async def test_another_attempt_is_not_forgotten_over_what_is_sent_meanwhile(
+    start_webhook: StartWebhook, scheduler: ScriptedScheduler, receiver: Receiver
+) -> None:
+    await start_webhook(schedule_seconds=(0, 1.0, 60), sweep_seconds=600.0, lease_seconds=600.0)
+    receiver.behaviours = [status(500), ok]
+    [failed] = await run_jobs(scheduler, receiver.url, 1)
+    await receiver.received(1)
+
+    await run_jobs(scheduler, receiver.url, 3)
+
+    assert (await receiver.received(5))[4].id == failed
+
+
 async def test_dead_receivers_delay_nobody_else(
     start_webhook: StartWebhook, scheduler: ScriptedScheduler, receiver: Receiver
 ) -> None:

@@ -73,6 +73,8 @@ class Dispatcher:
         self._lease, self._attempt = (timedelta(seconds=one) for one in seconds)
         self._stock: dict[str, deque[Delivery]] = {}
         self._stock_bytes = 0
+        self._recorded: dict[str, datetime] = {}
+        """When the first delivery of a lane is due that is in the record and not in stock."""
         self._wake = asyncio.Event()
 
     def lease_for(self, delivery: Delivery) -> tuple[str, datetime] | None:
@@ -84,22 +86,26 @@ class Dispatcher:
 
     def offer(self, delivery: Delivery) -> None:
         """A delivery is stored: send it when it is its turn."""
-        now = self._clock.now()
         if delivery.lease:
             self._store_up(delivery)
-        self.look(delivery.lane, now if delivery.lease else delivery.next_at or now)
+            self._note(delivery.lane, self._clock.now())
+        else:
+            self.look(delivery.lane, delivery.next_at or self._clock.now())
 
     def look(self, lane: str, due: datetime) -> None:
-        """Something in this lane is due at `due`."""
+        """Something of this lane is in the record and due at `due`."""
+        self._recorded[lane] = min(due, self._recorded.get(lane, due))
+        self._note(lane, due)
+
+    def _note(self, lane: str, due: datetime) -> None:
         self.board.note(lane, due)
         self._wake.set()
 
     async def sweep(self) -> None:
         """Find what no timer of this replica knows of: left by a crash, put off by another replica."""
         for lane, due in await self._claims.horizon():
-            self.board.note(lane, due)
+            self.look(lane, due)
         self.board.forget_idle(self._clock.now())
-        self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until told to stop; then what is under way ends, and leases in stock go back."""
@@ -151,6 +157,7 @@ class Dispatcher:
 
     async def _claim(self, lane: str, wanted: int) -> list[Delivery]:
         now = self._clock.now()
+        self._recorded.pop(lane, None)
         most = _STOCK_OF_LANE if self._stock_bytes < _STOCK_BYTES else wanted
         claim = await self._claims.claim(lane, now, (token_hex(8), now + self._lease), most)
         if claim.won:
@@ -160,7 +167,7 @@ class Dispatcher:
         for delivery in claim.won[wanted:]:
             self._store_up(delivery)
         if claim.won[wanted:]:
-            self.look(lane, now)
+            self._note(lane, now)
         return list(claim.won[:wanted])
 
     async def _deliver(self, slot: Slot, delivery: Delivery) -> None:
@@ -195,7 +202,10 @@ class Dispatcher:
         self._stock_bytes += len(delivery.body)
 
     def _from_stock(self, lane: str, wanted: int) -> list[Delivery]:
-        """Return deliveries whose lease lasts long enough; the others come back when theirs has run out."""
+        """Return deliveries whose lease lasts long enough; the others come back when theirs has run out.
+
+        The board takes the lane for empty now: it is told of what is left, in stock or else in the record.
+        """
         stock, found = self._stock.get(lane, deque()), list[Delivery]()
         while stock and len(found) < wanted:
             delivery = stock.popleft()
@@ -205,9 +215,11 @@ class Dispatcher:
             elif delivery.next_at:
                 self.look(lane, delivery.next_at)
         if stock:
-            self.look(lane, self._clock.now())
+            self._note(lane, self._clock.now())
         else:
             self._stock.pop(lane, None)
+            if found and lane in self._recorded:
+                self._note(lane, self._recorded[lane])
         return found
 
     def forget_signatures(self, kid: str) -> None:
