@@ -126,7 +126,7 @@ async def test_a_little_room_does_not_set_everything_in_motion(
     order = await worker.next_order()
     await asyncio.gather(*(gateway.until(job, State.HELD) for job in jobs if job != order.job))
     released = [fact for job in jobs for fact in await gateway.timeline(job) if isinstance(fact, JobReleased)]
-    assert order.job == min(jobs)
+    assert order.job in sorted(jobs)[:8]
     assert len(released) < 20
 
 
