@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler as WebHandler
 from aiohttp.typedefs import Middleware
 
 from gridloom_gateway import metrics, rates
+from gridloom_gateway.dialects.infernet import routes as infernet
 from gridloom_gateway.dialects.native import routes as native
 from gridloom_gateway.entrance import Entrance
 from gridloom_gateway.faults import REQUEST_ID_KEY, route_of, speaking
@@ -45,6 +46,7 @@ class Row:
 
 DIALECTS: Final = (
     Row(native.dialect, ("/api/v1", "/api/v1/v1", "/vibe/api/v1", "/vibe/api/v1/v1"), ("/api/v1", "/api/v1/v1", "")),
+    Row(infernet.dialect, ("/infernet/api/v1",), ("/api/v1", "")),
 )
 
 

@@ -11,10 +11,10 @@ from aiohttp.typedefs import Handler as WebHandler
 from aiohttp.typedefs import Middleware
 
 from gridloom_contract.fault import FaultError
-from gridloom_domain.errors import Internal, Invalid, MethodNotAllowed, NotFound, Unavailable
+from gridloom_domain.errors import Internal, Invalid, MethodNotAllowed, Unavailable
 from gridloom_gateway import rates
 from gridloom_gateway.reading import too_large
-from gridloom_gateway.route import Render
+from gridloom_gateway.route import NoSuchRoute, Render
 from gridloom_kit.log import get_logger
 from gridloom_kit.mongo import DatabaseError
 
@@ -60,7 +60,7 @@ def _fault_of(request: web.Request, error: Exception) -> FaultError:
     if isinstance(error, FaultError):
         return error
     if isinstance(error, web.HTTPNotFound):
-        return NotFound("there is no such route")
+        return NoSuchRoute("there is no such route")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return too_large(request)
     if isinstance(error, web.HTTPException) and error.status < 500:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import hdrs, web
 
 from gridloom_contract.fault import Fault, FaultCode, FaultError
+from gridloom_gateway.filling import Rendered, filled
 from gridloom_kit.log import get_logger
 
 log = get_logger()
@@ -20,6 +22,14 @@ _NO_STORE: Final = "no-store"
 
 encode = msgspec.json.Encoder().encode
 """Returns the bytes that an answer has; a webhook of the same thing has the same ones."""
+
+
+class Texts(Protocol):
+    """Where large texts are kept."""
+
+    def text(self, ref: str, *, is_body: bool) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Open one."""
+        ...
 
 
 def json(body: Any, status: int = 200) -> web.Response:
@@ -47,6 +57,17 @@ async def stream(request: web.Request, parts: AsyncIterator[bytes], stall_second
         if request.transport is not None:
             request.transport.abort()
     return response
+
+
+async def document(request: web.Request, whole: Rendered, texts: Texts, stall_seconds: float) -> web.StreamResponse:
+    """Answer with a document; a large text in it is passed on as it comes.
+
+    Raises `Unavailable` before anything is sent.
+    """
+    if whole.text_ref is None:
+        return json_bytes(whole.content)
+    async with texts.text(whole.text_ref, is_body=whole.is_body) as text:
+        return await stream(request, filled(whole.content, text), stall_seconds)
 
 
 def file(content: bytes, content_type: str, name: str) -> web.Response:

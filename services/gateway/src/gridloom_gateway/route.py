@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.quota import RateRule
+from gridloom_domain.errors import NotFound
 from gridloom_domain.rates import RateDecision
 from gridloom_gateway.filling import Rendered
 from gridloom_gateway.people import Caller
@@ -19,6 +20,10 @@ from gridloom_gateway.people import Caller
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 CSV: Final = "text/csv"
+
+
+class NoSuchRoute(NotFound):
+    """The path leads nowhere. Some APIs tell this from a thing that is not there."""
 
 
 class Audience(Enum):

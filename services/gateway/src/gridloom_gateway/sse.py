@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from gridloom_contract.fault import FaultError
-from gridloom_gateway.filling import filled, with_place
+from gridloom_gateway.filling import filled, has_place, with_place
 from gridloom_gateway.updates import Closing, Ended, Update
 from gridloom_kit.log import get_logger
 
@@ -58,6 +58,12 @@ def frame(event: str, body: msgspec.Struct, event_id: str = "") -> bytes:
     return b"%b%b\n\n" % (head.encode(), data)
 
 
+def unnamed(body: msgspec.Struct, event_id: str = "") -> bytes:
+    """Return one event without a name, as APIs have it whose events are all of one kind."""
+    head = f"id: {event_id}\ndata: " if event_id else "data: "
+    return b"%b%b\n\n" % (head.encode(), _on_one_line(_encoder.encode(body)))
+
+
 def _on_one_line(data: bytes) -> bytes:
     if not data.isascii():
         for character, escape in _ESCAPES:
@@ -74,11 +80,12 @@ async def send(request: web.Request, reader: Reader, render: Render, stall_secon
     while not is_over:
         try:
             updates = await reader.next()
-            if (ref := _text_of(updates[-1])) is None:
+            frames = _with_text(updates, render)
+            if (ref := _text_of(updates[-1])) is None or not has_place(frames):
                 async with asyncio.timeout(stall_seconds):
-                    await response.write(b"".join([render(update) for update in updates]))
+                    await response.write(frames)
             else:
-                await _pass_on(response, _with_text(updates, render), reader.stored_text(ref), stall_seconds)
+                await _pass_on(response, frames, reader.stored_text(ref), stall_seconds)
         except FaultError as error:
             # The answer has begun, so the fault can only end it; who reconnects gets to know.
             log.warning("stream.broken", code=str(error.fault.code))
@@ -95,7 +102,7 @@ def _text_of(update: Update) -> str | None:
 def _with_text(updates: list[Update], render: Render) -> bytes:
     """Return what updates look like, with a place for the text of the last one."""
     *before, last = updates
-    whole = replace(last, job=with_place(last.job)) if isinstance(last, Ended) else last
+    whole = replace(last, job=with_place(last.job)) if _text_of(last) is not None and isinstance(last, Ended) else last
     return b"".join([render(update) for update in (*before, whole)])
 
 
