@@ -17,6 +17,8 @@ from gridloom_kit.log import get_logger
 
 log = get_logger()
 
+JOB_HEADER: Final = "X-Gridloom-Job"
+"""Names the job behind an answer that does not, in the form of the API that answers."""
 _JSON: Final = "application/json"
 _NO_STORE: Final = "no-store"
 

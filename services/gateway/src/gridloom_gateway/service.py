@@ -150,7 +150,10 @@ class _Parts:
             files=Files(self.bus),
             usage=usage,
             clock=self.clock,
-            terms=Terms(stall_seconds=settings.stream_write_timeout_seconds),
+            terms=Terms(
+                stall_seconds=settings.stream_write_timeout_seconds,
+                capacity_wait_seconds=settings.capacity_wait_seconds,
+            ),
         )
 
     def app(self, dialects: Sequence[Dialect], entrance: Entrance) -> web.Application:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import msgspec
@@ -53,7 +54,7 @@ class Reader(Protocol):
 
 def frame(event: str, body: msgspec.Struct, event_id: str = "") -> bytes:
     """Return one event with `body` as JSON on a single line."""
-    data = _on_one_line(_encoder.encode(body))
+    data = on_one_line(_encoder.encode(body))
     head = f"event: {event}\nid: {event_id}\ndata: " if event_id else f"event: {event}\ndata: "
     return b"%b%b\n\n" % (head.encode(), data)
 
@@ -61,19 +62,29 @@ def frame(event: str, body: msgspec.Struct, event_id: str = "") -> bytes:
 def unnamed(body: msgspec.Struct, event_id: str = "") -> bytes:
     """Return one event without a name, as APIs have it whose events are all of one kind."""
     head = f"id: {event_id}\ndata: " if event_id else "data: "
-    return b"%b%b\n\n" % (head.encode(), _on_one_line(_encoder.encode(body)))
+    return b"%b%b\n\n" % (head.encode(), on_one_line(_encoder.encode(body)))
 
 
-def _on_one_line(data: bytes) -> bytes:
+def on_one_line(data: bytes) -> bytes:
+    """Return JSON without the characters that some readers take for ends of lines."""
     if not data.isascii():
         for character, escape in _ESCAPES:
             data = data.replace(character, escape)
     return data
 
 
-async def send(request: web.Request, reader: Reader, render: Render, stall_seconds: float) -> web.StreamResponse:
-    """Write updates until the last one. A reader that takes nothing for `stall_seconds` is disconnected."""
-    response = web.StreamResponse(headers=_HEADERS)
+async def send(
+    request: web.Request,
+    reader: Reader,
+    render: Render,
+    stall_seconds: float,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> web.StreamResponse:
+    """Write updates until the last one, after these further `headers`.
+
+    A reader that takes nothing for `stall_seconds` is disconnected.
+    """
+    response = web.StreamResponse(headers=_HEADERS | dict(headers))
     await response.prepare(request)
     await response.write(_OPENING)
     is_over = False
@@ -116,4 +127,4 @@ async def _pass_on(
     async with opening as text:
         async for part in filled(frames, text):
             async with asyncio.timeout(stall_seconds):
-                await response.write(_on_one_line(part))
+                await response.write(on_one_line(part))

@@ -87,7 +87,8 @@ class Infernet:
     async def _send(self, request: web.Request, account: str, job: str, start: Position | None) -> web.StreamResponse:
         async with self.supplies.desk.follow(account, job, start) as follower:
             reader = Unbroken(follower, start)
-            return await send(request, reader, frames.to_frame, self.supplies.terms.stall_seconds)
+            named = {replies.JOB_HEADER: translate.from_job_id(job)}
+            return await send(request, reader, frames.to_frame, self.supplies.terms.stall_seconds, named)
 
 
 _ANSWERS: Final = {False: Infernet.answer, True: Infernet.stream}

@@ -93,6 +93,11 @@ def to_job_id(text: str) -> str:
         raise no_such_job() from None
 
 
+def from_job_id(job: str) -> str:
+    """Return the id as this API spells it."""
+    return ids.as_prefixed(job)
+
+
 def to_submission(
     body: wire.SubmitJob, caller: Caller, job: str, wait_seconds: float, traceparent: str | None
 ) -> jobs.Submission:
@@ -154,7 +159,7 @@ def from_acceptance(acceptance: jobs.Acceptance, model: str) -> wire.JobDocument
     """Return the answer to a submission: `pending`, whatever has happened to the job since."""
     created_at = acceptance.created_at or datetime.fromtimestamp(ids.created_ms(acceptance.job) / 1000, UTC)
     return wire.JobDocument(
-        id=ids.as_prefixed(acceptance.job), status=STATUS[State.QUEUED], model=model, created_at=moment(created_at)
+        id=from_job_id(acceptance.job), status=STATUS[State.QUEUED], model=model, created_at=moment(created_at)
     )
 
 
@@ -162,7 +167,7 @@ def from_job(job: jobs.Job) -> wire.JobDocument:
     """Return the job as its owner sees it."""
     word, message = why(job) or (UNSET, UNSET)
     return wire.JobDocument(
-        id=ids.as_prefixed(job.job),
+        id=from_job_id(job.job),
         status=STATUS[job.state],
         model=job.model,
         node_id=job.worker or UNSET,
