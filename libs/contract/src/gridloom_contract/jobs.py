@@ -17,6 +17,8 @@ MAX_INLINE_BYTES: Final = 256 * 1024
 class Task(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What the engine gets. `prompt` or `messages` is set; `params` are sampling parameters handed on as they are.
 
+    Or `inputs` are: prompts that are answered one after the other, with a blank line between the answers.
+
     Or it is *raw*: then `raw` is the body of an OpenAI request, all else unset, and it goes to the engine untouched but
     for `model`, `stream` and `stream_options`, which the worker sets; `kind` says to which path. A raw task that is
     kept elsewhere, or left out, is still recognizable: `raw` is empty then.
@@ -27,6 +29,7 @@ class Task(Value, frozen=True, kw_only=True, omit_defaults=True):
     messages: tuple[dict[str, Any], ...] | None = None
     params: dict[str, Any] = {}
     raw: dict[str, Any] | None = None
+    inputs: tuple[str, ...] = ()
 
 
 class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):

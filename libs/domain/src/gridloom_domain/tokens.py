@@ -22,7 +22,7 @@ def text_characters(task: Task) -> int:
     if task.raw is not None:
         return _raw_characters(task.raw)
     if task.messages is None:
-        return len(task.prompt or "")
+        return sum(map(len, (task.prompt or "", *task.inputs)))
     return sum(_characters(message.get("content")) for message in task.messages)
 
 

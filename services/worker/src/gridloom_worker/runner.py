@@ -14,6 +14,7 @@ from gridloom_worker import metrics, rules
 from gridloom_worker.engines.engine import Ending, Engine
 from gridloom_worker.inputs import Inputs
 from gridloom_worker.reports import Reports
+from gridloom_worker.rounds import answered
 from gridloom_worker.slots import Key, key_of
 from gridloom_worker.streams import Streams, TextStream
 from gridloom_worker.text import usage_of
@@ -128,7 +129,7 @@ class Runner:
         async with attempt.scope:
             try:
                 attempt.order = await self._inputs.complete(attempt.order)
-                ending = await self._engine.run(attempt.order, attempt.stream.feed)
+                ending = await answered(self._engine, attempt.order, attempt.stream.feed)
                 await attempt.stream.finish()
             except FaultError:
                 raise
