@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gridloom_contract.fault import FaultError
+from gridloom_contract.vocabulary import Kind
 from gridloom_contract.work import Offer
 from gridloom_worker.engines.discovery import base_of
 from gridloom_worker.engines.openai_http import open_openai_http
@@ -86,7 +87,8 @@ async def test_ollama_tells_context_features_and_what_is_loaded() -> None:
         offers = await engine.discover()
         asked = len(server.bodies)
         assert await engine.discover() == offers
-    bare, qwen = offers
+    bare, embedder, qwen = offers
+    assert (embedder.model, embedder.kind) == ("embed:1", Kind.EMBEDDING)
     assert qwen == Offer(model="qwen3:4b", family="qwen3", context_tokens=40960, features=("tools",), loaded=True)
     assert (bare.model, bare.context_tokens, bare.loaded) == ("bare:1", None, False)
     assert asked == 3, "a model's details are asked for once"
@@ -117,3 +119,10 @@ async def test_an_engine_in_trouble_keeps_its_last_offers(employ: Employ, schedu
         server.paths["/v1/models"] = answers(500)
         beats = [await scheduler.heartbeats.next(lambda _: True) for _ in range(3)]
     assert [beat.loaded for beat in beats] == [("a",)] * 3
+
+
+async def test_a_model_makes_embeddings_if_an_operator_or_its_name_says_so() -> None:
+    async with rude_engine(models=lists("bge", "qwen3", "nomic-embed-text")) as server:
+        async with open_openai_http(server.url, "", (), ("bge",)) as engine:
+            kinds = {offer.model: offer.kind for offer in await engine.discover()}
+    assert kinds == {"bge": Kind.EMBEDDING, "nomic-embed-text": Kind.EMBEDDING, "qwen3": Kind.CHAT}

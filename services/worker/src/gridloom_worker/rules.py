@@ -18,7 +18,8 @@ CHUNK_CHARACTERS = 10_000
 
 MOST_OFFERS = 500
 LONGEST_NAME = 200
-SPOOL_PATIENCE_SECONDS = 0.05
+CHEAP_SECONDS = 0.05
+SPOOL_PATIENCE_SECONDS = 1.0
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
@@ -77,9 +78,10 @@ def chunk_pause_seconds(since_last_seconds: float, unsent_bytes: int) -> float:
 def spool_patience_seconds(result: ResultReport) -> float:
     """Return how long a result may wait for its receipt before it is written to disk.
 
-    What took the engine no time is done again sooner than a disk has it; everything else is written at once.
+    What took the engine no time is soon done again, and thousands of such files a second would hold up the disk that
+    everything else waits for; whatever took longer is written at once.
     """
-    return SPOOL_PATIENCE_SECONDS if result.engine_seconds < SPOOL_PATIENCE_SECONDS else 0.0
+    return SPOOL_PATIENCE_SECONDS if result.engine_seconds < CHEAP_SECONDS else 0.0
 
 
 def pieces(text: str) -> list[str]:

@@ -20,8 +20,16 @@ from gridloom_worker.connecting import Readmission, open_connection
 from gridloom_worker.deliveries import Deliveries
 from gridloom_worker.engines.engine import Engine
 from gridloom_worker.engines.llama_orders import LlamaOrders
-from gridloom_worker.engines.llamacpp import DEFAULT_MODEL, open_llamacpp, packaged_model
+from gridloom_worker.engines.llamacpp import (
+    DEFAULT_MODEL,
+    EMBEDDER,
+    EMBEDDER_CONTEXT_TOKENS,
+    open_llamacpps,
+    packaged_embedder,
+    packaged_model,
+)
 from gridloom_worker.engines.openai_http import open_openai_http
+from gridloom_worker.engines.several import Several
 from gridloom_worker.engines.synthetic import SyntheticPlan, open_synthetic
 from gridloom_worker.handlers import Handlers
 from gridloom_worker.inputs import Inputs
@@ -30,7 +38,7 @@ from gridloom_worker.presence import Card, Presence
 from gridloom_worker.reports import BusDesk, Reports
 from gridloom_worker.rules import worker_of
 from gridloom_worker.runner import Runner
-from gridloom_worker.settings import EngineName, Settings
+from gridloom_worker.settings import PACKAGED, EngineName, Settings
 from gridloom_worker.slots import Slots
 from gridloom_worker.spool import Spool, open_spool
 from gridloom_worker.streams import BusLine, Streams
@@ -88,22 +96,43 @@ def assemble(settings: Settings, session: str, opened: Opened, reports: Reports,
 
 
 def _open_http(settings: Settings) -> AbstractAsyncContextManager[Engine]:
-    return open_openai_http(settings.url, settings.api_key, settings.models)
+    return open_openai_http(settings.url, settings.api_key, settings.models, settings.embedding_models)
 
 
-def _open_llamacpp(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+@asynccontextmanager
+async def _open_llamacpp(settings: Settings) -> AsyncIterator[Engine]:
+    several = [_chat_orders(settings)]
+    if settings.embedding_model:
+        several.append(await asyncio.to_thread(_embedding_orders, settings))
+    async with open_llamacpps(several) as engines:
+        yield engines[0] if len(engines) == 1 else Several(engines)
+
+
+def _chat_orders(settings: Settings) -> LlamaOrders:
     path = Path(settings.model) if settings.model else packaged_model()
     own_name = path.stem if settings.model else DEFAULT_MODEL
-    return open_llamacpp(
-        LlamaOrders(
-            path=str(path),
-            alias=settings.models[0] if settings.models else own_name,
-            slots=settings.slots,
-            context_tokens=settings.context_tokens,
-            threads=settings.threads,
-            answer_tokens=settings.answer_tokens,
-            api_key=token_hex(16),
-        )
+    return LlamaOrders(
+        path=str(path),
+        alias=settings.models[0] if settings.models else own_name,
+        slots=settings.slots,
+        context_tokens=settings.context_tokens,
+        threads=settings.threads,
+        answer_tokens=settings.answer_tokens,
+        api_key=token_hex(16),
+    )
+
+
+def _embedding_orders(settings: Settings) -> LlamaOrders:
+    is_packaged = settings.embedding_model == PACKAGED
+    path = packaged_embedder(Path(settings.spool_dir) / "models") if is_packaged else Path(settings.embedding_model)
+    return LlamaOrders(
+        path=str(path),
+        alias=EMBEDDER if is_packaged else path.stem,
+        slots=settings.slots,
+        context_tokens=EMBEDDER_CONTEXT_TOKENS,
+        threads=settings.threads,
+        embeds=True,
+        api_key=token_hex(16),
     )
 
 

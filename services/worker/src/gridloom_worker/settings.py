@@ -11,6 +11,8 @@ from msgspec import Meta
 from gridloom_kit.settings import ServiceSettings
 
 EngineName = Literal["openai_http", "llamacpp", "synthetic"]
+PACKAGED = "packaged"
+"""Instead of a file: the model of an installed package."""
 _LARGEST_OBJECT_BYTES = 64 * 1024 * 1024
 
 Bytes = Annotated[int, Meta(ge=1024)]
@@ -29,6 +31,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     api_key: str = ""
     discovery_seconds: Annotated[float, Meta(gt=0)] = 30.0
     model: str = ""
+    embedding_model: str = ""
+    embedding_models: tuple[str, ...] = ()
     context_tokens: Annotated[int, Meta(ge=256)] = 4096
     answer_tokens: Count = 0
     threads: Count = 0

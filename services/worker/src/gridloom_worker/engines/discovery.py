@@ -16,6 +16,9 @@ from gridloom_worker.engines.openai_wire import ModelEntry, ModelList, read
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 _MAX_BODY_BYTES = 8 * 1024 * 1024
 _DETAILS_AT_ONCE = 4
+_COMPLETION, _EMBEDDING = "completion", "embedding"
+_EMBEDS = "embed"
+"""In the name of a model of which nothing else is known: `nomic-embed-text`, `text-embedding-3-small`, …"""
 
 
 class OllamaTag(msgspec.Struct):
@@ -41,11 +44,14 @@ class OllamaDetails(msgspec.Struct):
 class Discovery:
     """Asks one engine what it offers. Ollama's details are asked once for each version of a model."""
 
-    def __init__(self, session: aiohttp.ClientSession, base: str, models: tuple[str, ...]) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, base: str, models: tuple[str, ...], embedders: tuple[str, ...] = ()
+    ) -> None:
         self._session = session
         self._base = base
         self._host = base.removesuffix("/v1")
         self._models = frozenset(models)
+        self._embedders = frozenset(embedders)
         self._details: dict[tuple[str, str], OllamaDetails] = {}
 
     async def offers(self) -> tuple[Offer, ...]:
@@ -61,7 +67,7 @@ class Discovery:
 
     async def _of_openai(self) -> list[Offer]:
         listed = read(await self._get(f"{self._base}/models"), ModelList)
-        return [_offer_of(entry) for entry in listed.data]
+        return [_offer_of(entry, embeds=entry.id in self._embedders) for entry in listed.data]
 
     async def _is_ollama(self) -> bool:
         """Others answer `/api/tags` too, but only Ollama tells its version."""
@@ -75,8 +81,7 @@ class Discovery:
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(self._show(tag, gate)) for tag in tags]
         self._details = {(tag.name, tag.digest): task.result() for tag, task in zip(tags, asked, strict=True)}
-        offers = (_offer_of_ollama(tag.name, self._details[tag.name, tag.digest], tag.name in loaded) for tag in tags)
-        return [offer for offer in offers if offer is not None]
+        return [_offer_of_ollama(tag.name, self._details[tag.name, tag.digest], tag.name in loaded) for tag in tags]
 
     async def _show(self, tag: OllamaTag, gate: asyncio.Semaphore) -> OllamaDetails:
         known = self._details.get((tag.name, tag.digest))
@@ -106,24 +111,29 @@ def base_of(url: str) -> str:
     return url if "/" in url.partition("://")[2] else f"{url}/v1"
 
 
-def _offer_of(entry: ModelEntry) -> Offer:
+def _offer_of(entry: ModelEntry, *, embeds: bool) -> Offer:
     context = entry.max_model_len or (entry.meta.n_ctx if entry.meta else None)
     inputs = entry.architecture.input_modalities if entry.architecture else []
-    features = (VISION,) if "image" in inputs else ()
-    return Offer(model=entry.id, family=family_of(entry.id), context_tokens=context, features=features)
+    return Offer(
+        model=entry.id,
+        family=family_of(entry.id),
+        kind=Kind.EMBEDDING if embeds or _EMBEDS in entry.id.lower() else Kind.CHAT,
+        context_tokens=context,
+        features=(VISION,) if "image" in inputs else (),
+    )
 
 
-def _offer_of_ollama(name: str, details: OllamaDetails, is_loaded: bool) -> Offer | None:
-    """A model that only embeds is no offer: this engine cannot be asked for it."""
-    if details.capabilities and "completion" not in details.capabilities:
-        return None
+def _offer_of_ollama(name: str, details: OllamaDetails, is_loaded: bool) -> Offer:
+    """Ollama says what a model can do. One that completes chats, too."""
+    abilities = details.capabilities
+    only_embeds = _EMBEDDING in abilities and _COMPLETION not in abilities
     lengths = [value for key, value in details.model_info.items() if key.endswith(".context_length")]
     context = next((value for value in lengths if isinstance(value, int)), None)
-    features = tuple(sorted(set(details.capabilities) - {"completion", "insert"}))
+    features = tuple(sorted(set(abilities) - {_COMPLETION, "insert"}))
     return Offer(
         model=name,
         family=family_of(name),
-        kind=Kind.CHAT,
+        kind=Kind.EMBEDDING if only_embeds else Kind.CHAT,
         context_tokens=context,
         features=features,
         loaded=is_loaded,

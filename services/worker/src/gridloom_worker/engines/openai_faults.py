@@ -8,6 +8,9 @@ from gridloom_worker.engines.openai_wire import message_in, read, status_in
 
 MAX_MESSAGE_BYTES = 1024
 
+_HOPELESS = "is too large to process"
+"""llama.cpp calls a text that is longer than its model takes an error of its own (500)."""
+
 _TRY_ELSEWHERE = frozenset({401, 403, 404, 407, 408, 409, 425, 429})
 """Refusals that blame this engine or this moment, not the caller's request."""
 
@@ -15,6 +18,8 @@ _TRY_ELSEWHERE = frozenset({401, 403, 404, 407, 408, 409, 425, 429})
 def refusal(status: int, message: str) -> FaultError:
     """Return an engine's refusal as a fault: the caller's mistake is final, anything else may go better elsewhere."""
     said = _cut(message) or "no reason given"
+    if _HOPELESS in said:
+        return Invalid(f"the engine refused the request: {said}")
     if status >= 500 or status < 400 or status in _TRY_ELSEWHERE:
         return Upstream(f"the engine answered {status}: {said}")
     return Invalid(f"the engine refused the request ({status}): {said}")

@@ -76,8 +76,13 @@ class OpenAiHttp:
 
 
 @asynccontextmanager
-async def open_openai_http(url: str, api_key: str, models: tuple[str, ...]) -> AsyncIterator[OpenAiHttp]:
-    """Yield the engine at `url` (with or without `/v1`); with `models`, only those are offered."""
+async def open_openai_http(
+    url: str, api_key: str, models: tuple[str, ...], embedders: tuple[str, ...] = ()
+) -> AsyncIterator[OpenAiHttp]:
+    """Yield the engine at `url` (with or without `/v1`); with `models`, only those are offered.
+
+    `embedders` are known to make embeddings: most engines do not say what a model is for.
+    """
     headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {api_key}"} if api_key else {})}
     session = aiohttp.ClientSession(
         headers=headers,
@@ -87,7 +92,7 @@ async def open_openai_http(url: str, api_key: str, models: tuple[str, ...]) -> A
         max_line_size=64 * 1024,
     )
     async with session:
-        yield OpenAiHttp(session, base_of(url), Discovery(session, base_of(url), models))
+        yield OpenAiHttp(session, base_of(url), Discovery(session, base_of(url), models, embedders))
 
 
 async def _hear(response: aiohttp.ClientResponse, answer: Answer) -> Ending:
