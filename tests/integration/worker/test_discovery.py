@@ -122,7 +122,7 @@ async def test_an_engine_in_trouble_keeps_its_last_offers(employ: Employ, schedu
 
 
 async def test_a_model_makes_embeddings_if_an_operator_or_its_name_says_so() -> None:
-    async with rude_engine(models=lists("bge", "qwen3", "nomic-embed-text")) as server:
-        async with open_openai_http(server.url, "", (), ("bge",)) as engine:
-            kinds = {offer.model: offer.kind for offer in await engine.discover()}
+    models = lists("bge", "qwen3", "nomic-embed-text")
+    async with rude_engine(models=models) as server, open_openai_http(server.url, "", (), ("bge",)) as engine:
+        kinds = {offer.model: offer.kind for offer in await engine.discover()}
     assert kinds == {"bge": Kind.EMBEDDING, "nomic-embed-text": Kind.EMBEDDING, "qwen3": Kind.CHAT}
