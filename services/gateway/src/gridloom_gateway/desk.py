@@ -40,6 +40,8 @@ from gridloom_contract.registry import (
 )
 from gridloom_contract.vocabulary import State
 from gridloom_domain.errors import NotFound
+from gridloom_domain.job import Reason
+from gridloom_gateway.attendance import Attendance
 from gridloom_gateway.follow import Follower
 from gridloom_gateway.followers import Followers
 from gridloom_gateway.frames import text_of_body
@@ -104,6 +106,7 @@ class Desk:
         self._followers = followers
         self._objects = objects
         self._mint = mint
+        self._attendance = Attendance(submissions, followers, self._withdrawn)
 
     def mint(self, caller: Caller) -> str:
         """Return the id of what the caller's request makes: the same if the request is made again under its key."""
@@ -164,3 +167,18 @@ class Desk:
     def follow(self, account: str, job: str, start: Position | None) -> AbstractAsyncContextManager[Follower]:
         """Follow the job from where a reader is. Entering raises `NotFound`; leaving ends the subscriptions."""
         return self._followers.follow(account, job, start)
+
+    async def answered(self, submission: Submission, *, is_kept: bool) -> Job:
+        """Take a job in and return it once it has ended. Raises what `submit` does.
+
+        Whoever stops waiting cancels it, unless it `is_kept`: then its owner may come back for it, by its key.
+        """
+        return await self._attendance.answered(submission, is_kept=is_kept)
+
+    def attended(self, submission: Submission, *, is_kept: bool) -> AbstractAsyncContextManager[Follower]:
+        """Take a job in and follow it. Entering raises what `submit` does; who leaves before its end cancels it."""
+        return self._attendance.attended(submission, is_kept=is_kept)
+
+    async def _withdrawn(self, account: str, job: str) -> Job:
+        order = CancelJob(job=job, account=account, reason=Reason.CLIENT_GONE)
+        return await self._questions.about_job(CANCEL_JOB, order, Job)

@@ -67,6 +67,8 @@ class Follower:
     """One reader of one job. `start` once, then `next` until `Ended` or `Closing`."""
 
     def __init__(self, job: str, source: Source, start: Position | None) -> None:
+        self.is_over = False
+        """Whether the last update was handed out."""
         self._job = job
         self._source = source
         self._transcript = Transcript(start.attempt, start.sent) if start else Transcript(0)
@@ -127,17 +129,21 @@ class Follower:
         self._adopt(job)
         self._wake.set()
 
+    def begin(self, *, is_raw: bool) -> None:
+        """Follow a job that was taken in after this follower began to hear: there is nothing to ask yet."""
+        self._frames = FrameReader() if is_raw else None
+
     async def next(self) -> list[Update]:
         """Return what is new, at least one update, waiting for it. Raises `FaultError` if the job is gone."""
         while not self._updates:
             if self._rest is not None:
-                return [await anext(self._rest)]
+                return self._handed_out([await anext(self._rest)])
             await self._wake.wait()
             self._wake.clear()
             await self._step()
         updates, self._updates = self._updates, []
         self._spoke_at, self._is_silent = self._now(), False
-        return updates
+        return self._handed_out(updates)
 
     def stored_text(self, ref: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """Open the text of an output that is an object. Entering raises `FaultError`."""
@@ -147,6 +153,10 @@ class Follower:
         """Let go of what is open."""
         if self._rest is not None:
             await self._rest.aclose()
+
+    def _handed_out(self, updates: list[Update]) -> list[Update]:
+        self.is_over = isinstance(updates[-1], Ended | Closing)
+        return updates
 
     def _may_wait(self, chunk: TokenChunk) -> bool:
         is_room = self._unread_characters + len(chunk.text) <= _MAX_UNREAD_CHARACTERS

@@ -1,4 +1,4 @@
-"""All open streams of this gateway: subscribed, told of reconnections, and closed when it stops."""
+"""Everybody who waits for jobs at this gateway: subscribed, told of reconnections, and told when it stops."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gridloom_contract import subjects
 from gridloom_contract.events import JobEvent, JobFact
 from gridloom_contract.jobs import Job
 from gridloom_contract.work import TokenChunk
+from gridloom_gateway.ending import Ending
 from gridloom_gateway.follow import Follower, Rhythm, Source
 from gridloom_gateway.metrics import streams_open
 from gridloom_gateway.replay import chunks_so_far
@@ -32,12 +33,19 @@ class Followers:
         self._ask = ask
         self._open_text = open_text
         self._rhythm = rhythm
-        self._open: set[Follower] = set()
+        self._open: set[Follower | Ending] = set()
         self._is_closing = False
 
     @asynccontextmanager
     async def follow(self, account: str, job: str, start: Position | None) -> AsyncIterator[Follower]:
         """Yield a started follower of the account's job. Raises `FaultError` before anything is yielded."""
+        async with self.heard(account, job, start) as follower:
+            await follower.start()
+            yield follower
+
+    @asynccontextmanager
+    async def heard(self, account: str, job: str, start: Position | None) -> AsyncIterator[Follower]:
+        """Yield a follower that hears everything from now on, and is yet to be started."""
         source = Source(
             partial(self._ask, account, job),
             lambda worker: chunks_so_far(self._bus, worker, job),
@@ -50,13 +58,24 @@ class Followers:
             facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, follower.on_fact)
             stack.push_async_callback(facts.close)
             stack.push_async_callback(follower.aclose)
-            await follower.start()
             self._open.add(follower)
             stack.callback(self._open.discard, follower)
             if self._is_closing:
                 follower.close()
             with streams_open.track_inprogress():
                 yield follower
+
+    @asynccontextmanager
+    async def ending(self, account: str, job: str) -> AsyncIterator[Ending]:
+        """Yield what hears of the job's end from now on."""
+        ending = Ending(job, partial(self._ask, account, job))
+        facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, ending.on_fact)
+        self._open.add(ending)
+        try:
+            yield ending
+        finally:
+            self._open.discard(ending)
+            await facts.close()
 
     async def tick(self) -> None:
         """Let every follower look at the time."""

@@ -57,7 +57,7 @@ def describe(dialects: Sequence[Dialect], version: str, server: str = "/") -> Do
     for dialect in dialects:
         for route in dialect.routes:
             operation = _operation(dialect, route, refs, components)
-            paths.setdefault("".join(dialect.mounts[:1]) + route.path, {})[route.method.lower()] = operation
+            paths.setdefault("".join(dialect.mounts[:1]) + route.shown_path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gridloom", "version": version, "description": _aliases(dialects)},
@@ -110,12 +110,12 @@ def _responses(dialect: Dialect, route: Route, refs: dict[int, Any]) -> Document
 
 
 def _operation_id(dialect: Dialect, route: Route) -> str:
-    word = re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_")
+    word = re.sub(r"\W+", "_", f"{route.method.lower()}{route.shown_path}").strip("_")
     return f"{dialect.name}_{word}"
 
 
 def _path_parameters(route: Route) -> list[Document]:
-    names = _PARAMETER.findall(route.path)
+    names = _PARAMETER.findall(route.shown_path)
     return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
 
 
@@ -165,7 +165,7 @@ def _links(dialect: Dialect, route: Route) -> Document:
         }
         for name, pointer in route.gives
         for other in dialect.routes
-        if name in _PARAMETER.findall(other.path)
+        if name in _PARAMETER.findall(other.shown_path)
     }
     return {"links": found} if found else {}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -45,9 +46,17 @@ def json_bytes(content: bytes, status: int = 200) -> web.Response:
     return web.Response(body=content, status=status, headers=headers)
 
 
-async def stream(request: web.Request, parts: AsyncIterator[bytes], stall_seconds: float) -> web.StreamResponse:
-    """Answer with JSON as it comes. If it breaks off, so does the connection: half a document must not look whole."""
-    response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: _NO_STORE})
+async def stream(
+    request: web.Request,
+    parts: AsyncIterator[bytes],
+    stall_seconds: float,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> web.StreamResponse:
+    """Answer with JSON as it comes, after these further `headers`.
+
+    If it breaks off, so does the connection: half a document must not look whole.
+    """
+    response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: _NO_STORE, **headers})
     await response.prepare(request)
     try:
         async for part in parts:

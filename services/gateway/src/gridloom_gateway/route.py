@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -20,6 +21,7 @@ from gridloom_gateway.people import Caller
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 CSV: Final = "text/csv"
+_MATCHED = re.compile(r"(?<=\w):[^{}]*(?=})")
 
 
 class NoSuchRoute(NotFound):
@@ -68,6 +70,11 @@ class Route:
     gives: tuple[tuple[str, str], ...] = ()
     rate_group: str | None = None
     is_made_under_id: bool = False
+
+    @property
+    def shown_path(self) -> str:
+        """The path without what its parameters match (`{id:.+}` takes slashes, too)."""
+        return _MATCHED.sub("", self.path)
 
 
 @dataclass(frozen=True)

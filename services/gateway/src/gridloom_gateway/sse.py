@@ -22,7 +22,7 @@ log = get_logger()
 HEARTBEAT: Final = b":\n\n"
 _OPENING: Final = b"retry: 1000\n\n"
 """The first bytes, sent before anything has happened."""
-_HEADERS: Final = {
+HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
@@ -84,7 +84,7 @@ async def send(
 
     A reader that takes nothing for `stall_seconds` is disconnected.
     """
-    response = web.StreamResponse(headers=_HEADERS | dict(headers))
+    response = web.StreamResponse(headers=HEADERS | dict(headers))
     await response.prepare(request)
     await response.write(_OPENING)
     is_over = False

@@ -1,0 +1,57 @@
+"""The routes of the OpenAI surface: decode, translate, ask the desk, translate, encode."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from gridloom_contract.fault import FaultError
+from gridloom_domain import ids
+from gridloom_gateway import replies
+from gridloom_gateway.dialects.openai.routes import inference, jobs, later, models
+from gridloom_gateway.dialects.openai.routes.answering import Answering
+from gridloom_gateway.dialects.openai.routes.outputs import Outputs
+from gridloom_gateway.dialects.openai.sse import JOB_HEADER
+from gridloom_gateway.dialects.openai.translate.faults import HTTP, SHOULD_RETRY, JobFailed, from_fault
+from gridloom_gateway.dialects.openai.translate.requests import DIALECT
+from gridloom_gateway.dialects.openai.wire.errors import Error
+from gridloom_gateway.route import Audience, Dialect
+from gridloom_gateway.supplies import Supplies
+
+NAME: Final = DIALECT
+
+_RETRY_AFTER_MS: Final = "Retry-After-Ms"
+_SHOULD_RETRY: Final = "X-Should-Retry"
+
+
+def dialect(supplies: Supplies) -> Dialect:
+    """Return the OpenAI surface as a value."""
+    desk, bodies, terms = supplies.desk, supplies.bodies, supplies.terms
+    outputs = Outputs(desk, terms.stall_seconds)
+    answering = Answering(desk, outputs, terms)
+    return Dialect(
+        name=NAME,
+        audience=Audience.ACCOUNT,
+        routes=(
+            *models.routes(models.Models(desk)),
+            *inference.routes(inference.Inference(answering, bodies)),
+            *jobs.routes(jobs.Jobs(desk, outputs)),
+            *later.routes(),
+        ),
+        render=render,
+        statuses=HTTP,
+        error=Error,
+    )
+
+
+def render(error: FaultError, _request_id: str) -> web.Response:
+    """Return an error in both shapes, with what OpenAI's clients want to know before they try again."""
+    fault = error.fault
+    response = replies.error(from_fault(fault), HTTP[fault.code], fault)
+    response.headers[_SHOULD_RETRY] = SHOULD_RETRY[fault.code]
+    if fault.retry_after_seconds is not None:
+        response.headers[_RETRY_AFTER_MS] = str(round(fault.retry_after_seconds * 1000))
+    if isinstance(error, JobFailed):
+        response.headers[JOB_HEADER] = ids.as_base32(error.job)
+    return response
