@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import pytest
 
+from e2e.raw_jobs import raw_jobs
 from gridloom_contract.registry import GATEWAY, QUOTA, SCHEDULER, WORKER
-from gridloom_local.plan import LLAMACPP, MODELS
+from gridloom_contract.vocabulary import Kind
+from gridloom_domain.completions import text_of
+from gridloom_local.plan import EMBEDDERS, LLAMACPP, MODELS
 from gridloom_testing.clients import JOBS, ApiClient
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
@@ -32,6 +36,7 @@ def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempP
         grid.wait_until_ready()
         # One thread: several spin while they wait for each other, and the machine is shared with the grid.
         settings = {"engine": LLAMACPP, "models": MODEL, "slots": 2, "threads": 1, "context_tokens": 1024}
+        settings |= {"embedding_model": "packaged"}
         grid.start(WORKER, grid.enrol(), **settings)
         grid.wait_until_ready()
         yield grid
@@ -89,3 +94,26 @@ async def test_a_job_that_is_canceled_while_the_model_speaks_frees_its_slot_at_o
     assert document["status"] == "completed"
     freed = moment(document, "started") - moment(canceled[0], "completed")
     assert freed.total_seconds() < SLOT_FREE_SECONDS
+
+
+async def test_a_raw_chat_keeps_what_the_engine_said_beside_the_text(grid: Grid) -> None:
+    async with raw_jobs(grid) as jobs:
+        name = await jobs.submit(MODEL, messages=[{"role": "user", "content": QUESTION}], logprobs=True, max_tokens=20)
+        streamed, document = await read_whole(jobs.client, name)
+        body = msgspec.json.decode((await jobs.known(name)).output or "")
+    tokens = body["choices"][0]["logprobs"]["content"]
+    assert streamed == document["output"] == text_of(body) != ""
+    assert "".join(token["token"] for token in tokens).strip() == streamed.strip()
+    assert body["usage"]["completion_tokens"] == document["output_tokens"]
+
+
+async def test_real_embeddings_put_like_things_close_together(grid: Grid) -> None:
+    texts = ["A man is eating food.", "A man is eating a piece of bread.", "The girl is carrying a baby."]
+    async with raw_jobs(grid) as jobs:
+        name = await jobs.submit(EMBEDDERS[LLAMACPP], Kind.EMBEDDING, input=texts, encoding_format="float")
+        document = await jobs.client.ended(name)
+        body = msgspec.json.decode((await jobs.known(name)).output or "")
+    food, bread, girl = (one["embedding"] for one in body["data"])
+    likeness = [sum(a * b for a, b in zip(food, other, strict=True)) for other in (bread, girl)]
+    assert likeness == [pytest.approx(0.755, abs=0.01), pytest.approx(-0.105, abs=0.01)]
+    assert (document["output_tokens"], document["input_tokens"]) == (0, body["usage"]["prompt_tokens"])
