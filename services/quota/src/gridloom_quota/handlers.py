@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from gridloom_contract import quota, subjects
 from gridloom_contract.base import Message
+from gridloom_contract.events import JobAssigned
 from gridloom_contract.fault import FaultError
 from gridloom_domain.errors import Conflict, NotFound
 from gridloom_kit import crash
@@ -183,8 +184,8 @@ class FactDesk:
         self._desk = desk
 
     async def on_fact(self, fact: Fact) -> None:
-        """Reserve, settle or release. A job that no worker ever had needs nothing of it."""
-        if fact.attempt == 0:
+        """Reserve, settle or release. A job that no worker ever had, or for which nothing is reserved, needs nothing."""
+        if fact.attempt == 0 or (isinstance(fact, JobAssigned) and fact.reserved_tokens == 0):
             return
         try:
             metrics.overshoot_tokens.inc(await self._desk.submit(Note(fact)))
