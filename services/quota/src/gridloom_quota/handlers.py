@@ -184,7 +184,7 @@ class FactDesk:
         self._desk = desk
 
     async def on_fact(self, fact: Fact) -> None:
-        """Reserve, settle or release. A job that no worker ever had, or for which nothing is reserved, needs nothing."""
+        """Reserve, settle or release. Where nothing is reserved, or no worker ever had the job, nothing needs doing."""
         if fact.attempt == 0 or (isinstance(fact, JobAssigned) and fact.reserved_tokens == 0):
             return
         try:
