@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from gridloom_contract.vocabulary import Usage
+from gridloom_contract.vocabulary import Kind, Usage
 from gridloom_scheduler.record import AttachedFile, InputSize
 from gridloom_scheduler.rules.counting import Evidence, Length, credible, evidence_of, seconds_in_hand
 from unit.scheduler.records import NOW, a_claimed_record, a_record
@@ -16,6 +16,12 @@ LONG = Evidence(InputSize(text_characters=400_000, task_bytes=400_100), files=0,
 BROKEN_OFF = Evidence(InputSize(text_characters=40, task_bytes=60), files=0, seconds=1.0, output_characters=None)
 UNREAD = Evidence(InputSize(text_characters=None, task_bytes=20_000_000), files=0, seconds=60.0, output_characters=80)
 WITH_IMAGE = Evidence(InputSize(text_characters=40, task_bytes=60), files=1, seconds=1.0, output_characters=80)
+UNSEEN = Evidence(
+    InputSize(text_characters=40, task_bytes=60), files=0, seconds=1.0, output_characters=0, doubtful_characters=60_000
+)
+VECTORS = Evidence(
+    InputSize(text_characters=40, task_bytes=60), files=0, seconds=1.0, output_characters=0, writes=False
+)
 UNKNOWN = Evidence(None, files=0, seconds=1.0, output_characters=80)
 
 
@@ -40,6 +46,9 @@ def counts(tokens_in: int, tokens_out: int) -> Usage:
         (counts(5_000_000, 20), UNREAD),
         (counts(3_000, 20), WITH_IMAGE),
         (counts(12, 20), UNKNOWN),
+        (counts(10, 10), UNSEEN),
+        (counts(10, 20_000), UNSEEN),
+        (counts(10, 0), VECTORS),
     ],
     ids=[
         "as usual",
@@ -55,6 +64,9 @@ def counts(tokens_in: int, tokens_out: int) -> Usage:
         "a prompt nobody here has read",
         "an image",
         "a job of an earlier release",
+        "a large body with few words",
+        "a large body with many",
+        "vectors",
     ],
 )
 def test_what_may_be_true_is_believed(usage: Usage, evidence: Evidence) -> None:
@@ -77,6 +89,8 @@ def test_what_may_be_true_is_believed(usage: Usage, evidence: Evidence) -> None:
         (counts(10**9, 20), UNREAD, 5_000_000, 20),
         (counts(10**9, 20), WITH_IMAGE, 10, 20),
         (counts(10**9, 20), UNKNOWN, 0, 20),
+        (counts(10, 10**9), UNSEEN, 10, 15_000),
+        (counts(10, 17), VECTORS, 10, 0),
     ],
 )
 def test_what_cannot_be_true_is_estimated_and_says_so(
@@ -116,6 +130,8 @@ def test_the_evidence_is_the_scheduler_s_own() -> None:
     job = a_claimed_record(input_size=size, attachments=(file,), claimed_at=NOW)
 
     assert evidence_of(job, Length(6), NOW + timedelta(seconds=3)) == Evidence(size, 1, 4.0, 6)
+    embedding = a_claimed_record(kind=Kind.EMBEDDING, claimed_at=NOW)
+    assert evidence_of(embedding, Length(0, 9), NOW) == Evidence(None, 0, 1.0, 0, 9, writes=False)
 
 
 def test_a_job_that_nobody_had_was_in_hand_for_no_time() -> None:

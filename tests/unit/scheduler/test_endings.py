@@ -57,6 +57,33 @@ def test_a_start_and_a_result_become_one_change() -> None:
     assert [type(fact).__name__ for fact in after.events] == ["JobStarted", "JobFinished"]
 
 
+def test_a_raw_answer_is_judged_by_what_it_says() -> None:
+    job = a_claimed_record(is_raw=True, input_size=InputSize(text_characters=8, task_bytes=60))
+    about = '"logprobs":{"content":[' + ",".join(['{"token":"Hi","logprob":-0.5}'] * 50) + "]}"
+    body = '{"choices":[{"message":{"content":"Hi"},' + about + "}]}"
+    usage = Usage(tokens_in=2, tokens_out=1)
+    _, after = judged(job, start(job), result(job, output=body, usage=usage, streamed_characters=7))
+    assert after is not None
+    assert (after.state, after.usage, after.streamed_characters) == (State.SUCCEEDED, usage, 7)
+
+
+@pytest.mark.parametrize("output", ["", "Hi", "[1]", None])
+def test_a_raw_answer_that_is_no_body_is_bad_output(output: str | None) -> None:
+    job = a_claimed_record(is_raw=True, max_attempts=1)
+    _, after = judged(job, start(job), result(job, output=output))
+    assert after is not None
+    assert after.error is not None
+    assert after.error.code is FaultCode.BAD_OUTPUT
+
+
+@pytest.mark.parametrize("count", [-1, 2**63, 10**30])
+def test_a_count_of_characters_that_cannot_be_is_none(count: int) -> None:
+    job = a_claimed_record(is_raw=True)
+    _, after = judged(job, start(job), result(job, output="{}", streamed_characters=count))
+    assert after is not None
+    assert after.streamed_characters is None
+
+
 def test_a_repeated_start_changes_nothing() -> None:
     job = a_running_record()
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridloom_contract.jobs import Task
+from gridloom_contract.vocabulary import Kind
 from gridloom_scheduler.rules.fairness import FairTime, Queue, cost_of
 
 QUEUE = Queue("m:llama:8b", 0)
@@ -129,6 +130,11 @@ def test_an_accounts_own_jobs_keep_their_order(jobs: list[tuple[str, float]]) ->
         (Task(prompt="", params={"max_tokens": -1}), 256.0),
         (Task(prompt="", params={"max_tokens": "many"}), 256.0),
         (Task(prompt="", params={"max_tokens": 10**30}), 1_000_000.0),
+        (Task(raw={"messages": [{"content": "x" * 40}], "max_completion_tokens": 10}), 20.0),
+        (Task(raw={"messages": [{"content": "x" * 40}], "max_tokens": 10, "n": 3}), 40.0),
+        (Task(raw={"messages": [{"content": "x" * 40}], "max_tokens": 10, "n": "many"}), 20.0),
+        (Task(kind=Kind.EMBEDDING, raw={"input": ["x" * 40, "x" * 40]}), 20.0),
+        (Task(kind=Kind.EMBEDDING, raw={}), 1.0),
     ],
 )
 def test_a_job_costs_what_it_reads_and_may_write(task: Task, cost: float) -> None:

@@ -36,6 +36,10 @@ CHANGES: dict[str, Change] = {
     "canceled": transitions.canceled(a_running_record(), "user", a_moment()),
     "canceled while held": transitions.canceled(a_record(state=State.HELD), "deadline", a_moment()),
     "released": transitions.released(a_record(state=State.HELD, reason="backoff"), a_moment()),
+    "not claimed": transitions.no_capacity(a_record(capacity_wait_seconds=60.0, capacity_at=NOW), a_moment()),
+    "not claimed while held": transitions.no_capacity(
+        a_record(state=State.HELD, reason="quota", capacity_wait_seconds=60.0, capacity_at=NOW), a_moment()
+    ),
     "retried": transitions.retried(a_record(state=State.FAILED), 7.0, a_moment()),
 }
 
@@ -143,6 +147,31 @@ def test_a_retry_forgets_how_it_went_and_runs_its_deadline_anew() -> None:
     assert (job.failures, job.excluded, job.error, job.output, job.ended_at) == (0, (), None, None, None)
     assert (job.attempt, job.fair) == (3, 7.0)
     assert job.deadline_at == job.expires_at == NOW + timedelta(hours=1, seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("held", "words"), [({}, "no worker"), ({"state": State.HELD, "reason": "quota"}, "the account's quota")]
+)
+def test_a_job_that_nobody_claimed_says_what_it_waited_for(held: dict[str, Any], words: str) -> None:
+    job = transitions.no_capacity(a_record(capacity_wait_seconds=60.0, capacity_at=NOW, **held), a_moment()).after
+    assert job.error is not None
+    assert (job.error.code, job.reason, job.capacity_at) == (FaultCode.NO_CAPACITY, Reason.NO_CAPACITY, None)
+    assert words in job.error.message
+    assert "60 seconds" in job.error.message
+
+
+def test_who_claims_a_job_ends_its_wait_and_a_retry_begins_it_anew() -> None:
+    waiting = a_record(capacity_wait_seconds=60.0, capacity_at=LATER)
+    claimed = transitions.assigned(waiting, PLACEMENT, LEASE, a_moment()).after
+    assert claimed.capacity_at is None
+    failed = transitions.failed(claimed, FAULT, a_moment()).after
+    assert transitions.retried(failed, 7.0, a_moment(LATER)).after.capacity_at == LATER + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_job_that_may_wait_for_ever_never_has_a_wait_written_down(change: Change) -> None:
+    if change.before.capacity_wait_seconds is None:
+        assert "capacity_at" not in change.values
 
 
 def test_every_fault_has_a_reason_that_may_end_an_attempt() -> None:

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from gridloom_contract.vocabulary import Usage
+from gridloom_contract.vocabulary import Kind, Usage
 from gridloom_domain.tokens import guessed_tokens
 from gridloom_scheduler.record import InputSize, JobRecord
 
@@ -31,7 +31,8 @@ _CLOCK_SECONDS = 1.0
 class Evidence:
     """What is known of one attempt without its worker. `output_characters` is None if there is no answer to look at.
 
-    `doubtful_characters` are those of an answer that were not looked at, and may be about it instead of in it.
+    `doubtful_characters` are those of an answer that were not looked at, and may be about it instead of in it. What
+    never `writes`, like a model for embeddings, has no thoughts either.
     """
 
     input_size: InputSize | None
@@ -39,6 +40,7 @@ class Evidence:
     seconds: float
     output_characters: int | None
     doubtful_characters: int = 0
+    writes: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def evidence_of(job: JobRecord, output: Length | None, at: datetime) -> Evidence
         seconds=seconds_in_hand(job, at),
         output_characters=output.sure if output else None,
         doubtful_characters=output.doubtful if output else 0,
+        writes=job.kind is not Kind.EMBEDDING,
     )
 
 
@@ -88,6 +91,8 @@ def _may_be_in(tokens: int, evidence: Evidence) -> bool:
 
 def _may_be_out(tokens: int, evidence: Evidence) -> bool:
     characters = evidence.output_characters or 0
+    if not evidence.writes:
+        return tokens == 0
     most = characters + evidence.doubtful_characters
     hidden = _MARK_TOKENS + math.ceil(evidence.seconds * _HIDDEN_TOKENS_PER_SECOND)
     return _fewest(characters) <= tokens <= most * _MOST_BYTES_PER_CHARACTER + hidden
@@ -110,4 +115,6 @@ def _estimated_in(evidence: Evidence) -> int:
 
 
 def _estimated_out(evidence: Evidence) -> int:
+    if not evidence.writes:
+        return 0
     return guessed_tokens((evidence.output_characters or 0) + evidence.doubtful_characters)
