@@ -24,9 +24,9 @@ from gridloom_domain.completions import (
     unfold,
 )
 
-words = st.text(max_size=20)
+words = st.text(max_size=8)
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | words
-anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3))
+anything = scalars | st.lists(scalars, max_size=2) | st.dictionaries(words, scalars, max_size=2)
 unknown = st.dictionaries(words.map("x_{}".format), anything, max_size=2)
 calls = st.lists(
     st.fixed_dictionaries(
