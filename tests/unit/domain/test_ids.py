@@ -130,3 +130,13 @@ def test_the_four_spellings_of_one_job() -> None:
         "job_019bc0fd89d07d1e9f3a52c8b07e4d16",
         "agn4b7mj2b6r5hz2klela7sncy",
     ]
+
+
+@given(times, chances)
+def test_derived_ids_are_others_of_the_same_millisecond_and_always_the_same(now_ms: int, randomness: bytes) -> None:
+    job = ids.new_id(now_ms, randomness)
+    derived = [ids.derived(job, number) for number in range(5)]
+
+    assert len({job, *derived}) == 6
+    assert {ids.created_ms(one) for one in derived} == {now_ms}
+    assert derived == [ids.derived(job, number) for number in range(5)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b32decode, b32encode
+from hashlib import blake2b
 from uuid import UUID
 
 PREFIX = "job_"
@@ -36,6 +37,12 @@ def new_id(now_ms: int, randomness: bytes) -> str:
     value = value & ~_VERSION_MASK | _VERSION_7
     value = value & ~_VARIANT_MASK | _VARIANT_RFC
     return f"{value:032x}"
+
+
+def derived(job: str, number: int) -> str:
+    """Return the id of something that was made together with `job`: the same for the same number, at the same time."""
+    told = blake2b(f"{from_hex(job)} {number}".encode(), digest_size=RANDOM_BYTES).digest()
+    return new_id(created_ms(job), told)
 
 
 def created_ms(job: str) -> int:

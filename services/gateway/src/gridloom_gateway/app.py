@@ -17,6 +17,7 @@ from gridloom_gateway import metrics, rates
 from gridloom_gateway.dialects.infernet import routes as infernet
 from gridloom_gateway.dialects.native import routes as native
 from gridloom_gateway.dialects.openai import routes as openai
+from gridloom_gateway.dialects.remotejobs import routes as remotejobs
 from gridloom_gateway.entrance import Entrance
 from gridloom_gateway.faults import REQUEST_ID_KEY, route_of, speaking
 from gridloom_gateway.route import Dialect, Render
@@ -48,6 +49,7 @@ class Row:
 DIALECTS: Final = (
     Row(native.dialect, ("/api/v1", "/api/v1/v1", "/vibe/api/v1", "/vibe/api/v1/v1"), ("/api/v1", "/api/v1/v1", "")),
     Row(openai.dialect, ("/v1", "/openai/v1"), ("/v1", "")),
+    Row(remotejobs.dialect, ("/remotejobs/v2", "/gridrepublic/remotejobs/v2"), ("/remotejobs/v2", "")),
     Row(infernet.dialect, ("/infernet/api/v1",), ("/api/v1", "")),
 )
 

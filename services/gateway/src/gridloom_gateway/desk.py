@@ -5,7 +5,8 @@ A job of another account and a job that never was look exactly alike here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -42,6 +43,7 @@ from gridloom_contract.vocabulary import State
 from gridloom_domain.errors import NotFound
 from gridloom_domain.job import Reason
 from gridloom_gateway.attendance import Attendance
+from gridloom_gateway.echoes import with_echoes
 from gridloom_gateway.follow import Follower
 from gridloom_gateway.followers import Followers
 from gridloom_gateway.frames import text_of_body
@@ -116,6 +118,17 @@ class Desk:
         """Take a job in: once this returns it will not be lost. Raises what `Submissions.submit` does."""
         return await self._submissions.submit(submission)
 
+    async def submit_all(self, submissions: Sequence[Submission]) -> list[Acceptance]:
+        """Take all of these jobs in. If one is refused the others are canceled, and what `submit` raised is raised."""
+        fates = await asyncio.gather(*map(self.submit, submissions), return_exceptions=True)
+        refusals = [fate for fate in fates if isinstance(fate, BaseException)]
+        if refusals:
+            taken = [one for one, fate in zip(submissions, fates, strict=True) if isinstance(fate, Acceptance)]
+            cancellations = (self.cancel(one.account, one.job, waiting_only=False) for one in taken)
+            await asyncio.gather(*cancellations, return_exceptions=True)
+            raise refusals[0]
+        return [fate for fate in fates if isinstance(fate, Acceptance)]
+
     async def boosted(self, caller: Caller) -> Caller:
         """Return the caller with the priority that its jobs have if they name none."""
         return await self._submissions.boosted(caller)
@@ -123,6 +136,15 @@ class Desk:
     async def get(self, account: str, job: str) -> Job:
         """Return the job. Raises `NotFound`."""
         return await self._questions.get(account, job)
+
+    async def get_all(self, account: str, jobs: Sequence[str]) -> list[Job]:
+        """Return those of the jobs that there are, with all that their dialects kept. Raises `NotFound` if none is."""
+        found = await asyncio.gather(*(self.get(account, job) for job in jobs), return_exceptions=True)
+        known = [one for one in found if isinstance(one, Job)]
+        failures = [one for one in found if isinstance(one, BaseException) and not isinstance(one, NotFound)]
+        if failures or not known:
+            raise failures[0] if failures else no_such_job()
+        return await with_echoes(known, self._objects.reading)
 
     def text(self, ref: str, *, is_body: bool = False) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """Open an output that is an object, or the text of such a body. Entering raises `Unavailable`."""

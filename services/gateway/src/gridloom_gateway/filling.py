@@ -5,7 +5,8 @@ The bytes are those that the whole document would have had, and never all in mem
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Final
@@ -14,9 +15,9 @@ import msgspec
 
 from gridloom_contract.jobs import Job
 
-_PLACE: Final = token_hex(16)
+PLACE: Final = token_hex(16)
 """Stands for the text. Nobody outside this process can know it, so nobody can have it in a document."""
-_QUOTED: Final = f'"{_PLACE}"'.encode()
+_QUOTED: Final = f'"{PLACE}"'.encode()
 
 _encoder = msgspec.json.Encoder()
 
@@ -40,12 +41,26 @@ def rendered(job: Job, translate: Callable[[Job], Any]) -> Rendered:
 
 def with_place(job: Job) -> Job:
     """Return a job whose output is an object, to be encoded with a place for it."""
-    return msgspec.structs.replace(job, output=_PLACE)
+    return msgspec.structs.replace(job, output=PLACE)
 
 
 def has_place(document: bytes) -> bool:
     """Say whether an encoded document has a place for the text."""
     return _QUOTED in document
+
+
+async def filled_each(
+    document: bytes, openings: Sequence[AbstractAsyncContextManager[AsyncIterator[str]]]
+) -> AsyncIterator[bytes]:
+    """Yield an encoded document with several texts, each opened when it is its turn, in the order of their places."""
+    head, *parts = document.split(_QUOTED)
+    yield head
+    for opening, part in zip(openings, parts, strict=True):
+        yield b'"'
+        async with opening as text:
+            async for piece in text:
+                yield _encoder.encode(piece)[1:-1]
+        yield b'"' + part
 
 
 async def filled(document: bytes, text: AsyncIterator[str]) -> AsyncIterator[bytes]:

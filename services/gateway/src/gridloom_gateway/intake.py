@@ -17,6 +17,7 @@ from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.jobs import MAX_INLINE_BYTES, Acceptance, JobsSubmitted, Submission, SubmitJobs, Task
 from gridloom_contract.registry import SUBMIT_JOBS, Channel
 from gridloom_domain.errors import TooLarge, Unavailable
+from gridloom_gateway import echoes
 from gridloom_gateway.metrics import large_submissions, submit_batch_jobs, submit_retries
 from gridloom_gateway.objects import Owner
 from gridloom_kit.batch import GroupCommit
@@ -104,7 +105,7 @@ class Intake:
         encoded = _encoder.encode(submission)
         if len(encoded) > MAX_INLINE_BYTES:
             del encoded  # megabytes, perhaps, and the upload takes its time
-            submission = await self._with_task_aside(submission)
+            submission = await self._with_echo_aside(await self._with_task_aside(submission))
             encoded = _encoder.encode(submission)
         if len(encoded) > self.max_job_bytes:
             raise TooLarge(f"the job has {len(encoded)} bytes, the limit is {self.max_job_bytes}")
@@ -125,6 +126,14 @@ class Intake:
         return msgspec.structs.replace(
             submission, task=without_texts(submission.task), task_ref=ref, task_bytes=len(content)
         )
+
+    async def _with_echo_aside(self, submission: Submission) -> Submission:
+        """Return the submission with a reference to its echo, if that is large."""
+        content = _encoder.encode(submission.echo)
+        if len(content) <= echoes.MAX_INLINE_BYTES:
+            return submission
+        ref = await self._shelf.store(Owner(submission.account, submission.job), Purpose.TASK, content_of(content))
+        return msgspec.structs.replace(submission, echo=echoes.set_aside(ref))
 
     async def _offer_all(self, offers: list[_Offer]) -> list[Acceptance]:
         pause = _FIRST_PAUSE_SECONDS

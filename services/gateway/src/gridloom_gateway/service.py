@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -37,6 +38,7 @@ from gridloom_gateway.intake import Intake
 from gridloom_gateway.key_use import KeyUse
 from gridloom_gateway.limits import FailureLimit
 from gridloom_gateway.listener import Limits, Listener
+from gridloom_gateway.logs import Logs
 from gridloom_gateway.objects import Objects
 from gridloom_gateway.office import Fleet, Office
 from gridloom_gateway.openapi import describe, describe_one
@@ -45,6 +47,7 @@ from gridloom_gateway.quota_desk import QuotaDesk
 from gridloom_gateway.rates import Rates
 from gridloom_gateway.reading import BodyReader
 from gridloom_gateway.rendering import Render, Rendering
+from gridloom_gateway.replay import chunks_so_far
 from gridloom_gateway.room import Room
 from gridloom_gateway.route import Dialect
 from gridloom_gateway.settings import Settings
@@ -144,6 +147,7 @@ class _Parts:
         settings = self.settings
         return Supplies(
             desk=desk,
+            logs=Logs(desk.timeline, partial(chunks_so_far, self.bus), self.objects.reading),
             bodies=bodies,
             webhooks=self.webhook_orders(),
             deliveries=Deliveries(questions),
@@ -153,6 +157,7 @@ class _Parts:
             terms=Terms(
                 stall_seconds=settings.stream_write_timeout_seconds,
                 capacity_wait_seconds=settings.capacity_wait_seconds,
+                remotejobs_words=settings.remotejobs_words,
             ),
         )
 

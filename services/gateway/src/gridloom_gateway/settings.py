@@ -57,6 +57,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
 
     submit_deadline_seconds: Seconds = 10.0
     """How long a submission is offered to a scheduler that does not answer, before the client gets a 503."""
+    remotejobs_words: tuple[str, ...] = ()
+    """Words for states in the remote jobs API that differ from ours: `claimed=booting`."""
     capacity_wait_seconds: Seconds = 60.0
     """How long a job waits for a worker where an API lets it fail with `no_capacity` (not the native one)."""
     answer_timeout_seconds: Seconds = 5.0

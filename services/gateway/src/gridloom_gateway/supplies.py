@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from gridloom_contract.vocabulary import State
 from gridloom_gateway.blobs import Files
 from gridloom_gateway.desk import Desk
+from gridloom_gateway.logs import Logs
 from gridloom_gateway.reading import BodyReader
 from gridloom_gateway.usage_desk import UsageDesk
 from gridloom_gateway.webhooks import Deliveries, WebhookOrders
@@ -19,12 +18,12 @@ class Terms:
     """What the operator decides about dialects: the settings that they are told.
 
     A reader of a stream may take nothing for `stall_seconds`. A job of a dialect that fails jobs nobody serves waits
-    `capacity_wait_seconds`. `remotejobs_words` are the words for states that differ from the usual ones.
+    `capacity_wait_seconds`. `remotejobs_words` are the words for states that differ from the usual ones: `state=word`.
     """
 
     stall_seconds: float = 30.0
     capacity_wait_seconds: float = 60.0
-    remotejobs_words: Mapping[State, str] = field(default_factory=dict)
+    remotejobs_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Supplies:
     """What dialects are opened with."""
 
     desk: Desk
+    logs: Logs
     bodies: BodyReader
     webhooks: WebhookOrders
     deliveries: Deliveries
