@@ -132,6 +132,7 @@ class Runner:
                 ending = await answered(self._engine, attempt.order, attempt.stream.feed)
                 await attempt.stream.finish()
             except FaultError:
+                await attempt.stream.finish()  # readers may see how far it came
                 raise
             except Exception as error:
                 log.exception("engine.bug", engine=self._engine.name)
