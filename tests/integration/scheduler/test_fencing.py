@@ -121,7 +121,7 @@ async def test_numbers_beyond_reason_are_cut_and_harm_nobody(
     assert (await gateway.job(honest)).state is State.SUCCEEDED
     usage = (await gateway.job(liar)).usage
     assert usage is not None
-    assert (usage.tokens_in, usage.tokens_out) == (0, 1_000_000_000)
+    assert (usage.tokens_in, usage.tokens_out, usage.estimated) == (3, 2, True)
 
 
 async def test_a_fault_is_cut_to_a_readable_length(
