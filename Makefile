@@ -16,7 +16,7 @@ TESTERS ?= 4
 INGREDIENTS := requirements.lock requirements-model.lock .ci/setup $(PROJECTS)
 STAMP := .venv/gridloom-setup-$(shell { pwd; cat $(INGREDIENTS); } 2>/dev/null | cksum | tr ' ' '-')
 
-.PHONY: help setup demo up down test lint fix bench schemas lock
+.PHONY: help setup demo up down test clients lint fix bench schemas lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ down: setup ## stop the grid that `gridloom up --detach` started
 
 test: setup ## all tests, against real servers
 	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile $(PYTEST_ARGS) $(TESTS)
+
+clients: setup ## make .venv-clients with the official clients that tests drive a grid with
+	@$(BIN)/python .ci/clients
 
 lint: setup ## style, types, layers, dependencies, house rules
 	$(BIN)/ruff check .

@@ -9,8 +9,8 @@ from aiohttp import web
 from gridloom_contract.fault import FaultError
 from gridloom_domain import ids
 from gridloom_gateway import replies
-from gridloom_gateway.dialects.openai.routes import inference, jobs, later, models
-from gridloom_gateway.dialects.openai.routes.answering import Answering
+from gridloom_gateway.dialects.openai.routes import inference, jobs, later, models, responses
+from gridloom_gateway.dialects.openai.routes.answering import Answering, AsTold
 from gridloom_gateway.dialects.openai.routes.outputs import Outputs
 from gridloom_gateway.dialects.openai.sse import JOB_HEADER
 from gridloom_gateway.dialects.openai.translate.faults import HTTP, SHOULD_RETRY, JobFailed, from_fault
@@ -29,13 +29,15 @@ def dialect(supplies: Supplies) -> Dialect:
     """Return the OpenAI surface as a value."""
     desk, bodies, terms = supplies.desk, supplies.bodies, supplies.terms
     outputs = Outputs(desk, terms.stall_seconds)
-    answering = Answering(desk, outputs, terms)
+    answering = Answering(desk, AsTold(outputs), terms)
+    responding = Answering(desk, responses.AsResponse(outputs), terms)
     return Dialect(
         name=NAME,
         audience=Audience.ACCOUNT,
         routes=(
             *models.routes(models.Models(desk)),
             *inference.routes(inference.Inference(answering, bodies)),
+            *responses.routes(responses.Responses(responding, bodies)),
             *jobs.routes(jobs.Jobs(desk, outputs)),
             *later.routes(),
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -15,7 +15,7 @@ from gridloom_gateway import replies
 from gridloom_gateway.desk import Desk
 from gridloom_gateway.dialects.openai import sse
 from gridloom_gateway.dialects.openai.routes.outputs import Outputs
-from gridloom_gateway.dialects.openai.sse import JOB_HEADER
+from gridloom_gateway.dialects.openai.sse import JOB_HEADER, Events
 from gridloom_gateway.dialects.openai.translate.chunks import Chunks
 from gridloom_gateway.dialects.openai.translate.faults import failure_of
 from gridloom_gateway.dialects.openai.translate.jobs import from_acceptance
@@ -41,12 +41,40 @@ class Visit:
         return ids.as_base32(self.submission.job)
 
 
+class Form(Protocol):
+    """How an answer is shaped."""
+
+    async def whole(self, visit: Visit, job: Job) -> web.StreamResponse:
+        """Answer with the output of a job that succeeded."""
+        ...
+
+    def events(self, visit: Visit) -> Events:
+        """Return what makes events of what is said."""
+        ...
+
+
+@dataclass(frozen=True)
+class AsTold:
+    """Gives answers the form that engines give them."""
+
+    outputs: Outputs
+
+    async def whole(self, visit: Visit, job: Job) -> web.StreamResponse:
+        """Answer with all of it."""
+        return await self.outputs.answer(visit.request, job)
+
+    def events(self, visit: Visit) -> Events:
+        """Return what makes chunks of what is said."""
+        wish = visit.wish
+        return Chunks(Names(visit.submission.job, wish.kind, wish.model), wants_usage=wish.wants_usage)
+
+
 @dataclass(frozen=True)
 class Answering:
-    """Answers wishes."""
+    """Answers wishes, in one form."""
 
     desk: Desk
-    outputs: Outputs
+    form: Form
     terms: Terms
 
     async def answer(self, request: web.Request, caller: Caller, wish: Wish) -> web.StreamResponse:
@@ -66,14 +94,13 @@ class Answering:
     async def whole(self, visit: Visit) -> web.StreamResponse:
         """Answer with all of it, once it is there."""
         job = await self.desk.answered(visit.submission, is_kept=visit.is_kept)
-        return await self.outputs.answer(visit.request, succeeded(job))
+        return await self.form.whole(visit, succeeded(job))
 
     async def streamed(self, visit: Visit) -> web.StreamResponse:
         """Answer with what is said as it is said."""
-        wish, submission = visit.wish, visit.submission
-        chunks = Chunks(Names(submission.job, wish.kind, wish.model), wants_usage=wish.wants_usage)
-        async with self.desk.attended(submission, is_kept=visit.is_kept) as follower:
-            return await sse.send(visit.request, follower, chunks, visit.job_name, self.terms.stall_seconds)
+        events = self.form.events(visit)
+        async with self.desk.attended(visit.submission, is_kept=visit.is_kept) as follower:
+            return await sse.send(visit.request, follower, events, visit.job_name, self.terms.stall_seconds)
 
 
 def succeeded(job: Job) -> Job:

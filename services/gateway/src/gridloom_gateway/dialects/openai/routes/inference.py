@@ -68,14 +68,16 @@ def wish_in(body: dict[str, Any], kind: Kind, wanted: type[requests.Inference]) 
 
 def routes(inference: Inference) -> tuple[Route, ...]:
     """Return the rows."""
-    return (
-        _row("/chat/completions", inference.chat, "Continue a chat", (requests.ChatRequest, answers.ChatCompletion)),
-        _row("/completions", inference.complete, "Continue a text", (requests.CompletionRequest, answers.Completion)),
-        _row("/embeddings", inference.embed, "Turn texts to vectors", (requests.EmbeddingRequest, answers.Embeddings)),
+    rows = (
+        ("/chat/completions", inference.chat, "Continue a chat", (requests.ChatRequest, answers.ChatCompletion)),
+        ("/completions", inference.complete, "Continue a text", (requests.CompletionRequest, answers.Completion)),
+        ("/embeddings", inference.embed, "Turn texts into vectors", (requests.EmbeddingRequest, answers.Embeddings)),
     )
+    return tuple(inference_row(*row) for row in rows)
 
 
-def _row(path: str, handler: Handler, summary: str, bodies: tuple[type[requests.Inference], Any]) -> Route:
+def inference_row(path: str, handler: Handler, summary: str, bodies: tuple[type[requests.Inference], Any]) -> Route:
+    """Return the row of a route that answers in any of the three manners."""
     asked, answered = bodies
     return Route(
         "POST",

@@ -27,7 +27,10 @@ class Manner(Enum):
 
 @dataclass(frozen=True)
 class Wish:
-    """What a request asks the grid for, and how it wants the answer. `kept` comes back with the job."""
+    """What a request asks the grid for, and how it wants the answer.
+
+    `kept` comes back with the job; `repeated` is what the answer says of its request.
+    """
 
     kind: Kind
     model: str
@@ -35,6 +38,7 @@ class Wish:
     manner: Manner = Manner.WHOLE
     wants_usage: bool = False
     kept: Json = field(default_factory=dict)
+    repeated: Json = field(default_factory=dict)
 
 
 def to_wish(kind: Kind, told: requests.Inference, body: Json) -> Wish:

@@ -1,0 +1,58 @@
+"""Runs official clients, unmodified, against a grid: each is a small script in `tests/clients` that prints JSON.
+
+They live in an environment of their own (`make clients`), so that nothing of ours can help them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "tests/clients"
+PYTHON = ROOT / ".venv-clients/bin/python"
+
+_PATIENCE_SECONDS = 100.0
+_INSTALL_SECONDS = 110.0
+
+
+def install_clients() -> None:
+    """Have the clients installed. Without a registry the test is skipped, or fails where that must not be."""
+    made = subprocess.run(
+        [sys.executable, ROOT / ".ci/clients"], capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
+    )
+    if made.returncode == 0:
+        return
+    message = f"the clients cannot be installed: {made.stderr[-2000:]}"
+    if os.environ.get("CI", "false").lower() in {"", "0", "false"}:
+        pytest.skip(message)
+    raise AssertionError(message)
+
+
+async def run_client(*command: str | Path) -> Any:
+    """Return what a client's script printed. Raises AssertionError with its last words if it failed."""
+    # Nothing of this process may lead it elsewhere.
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            printed, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise
+    assert process.returncode == 0, errors.decode()[-3000:]
+    return msgspec.json.decode(printed)
+
+
+async def run_python_client(script: str, *arguments: str) -> Any:
+    """Return what a Python client's script printed."""
+    return await run_client(PYTHON, SCRIPTS / script, *arguments)
