@@ -35,7 +35,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "time.time": _CLOCK,
     # A benchmark measures from outside, with none of our code in its way.
     "uuid.uuid4": ("tests/bench/*",),
-    # The worker's engine reads what strict decoders refuse, such as half an emoji. Other people's clients know no msgspec.
+    # The worker's engine reads what strict decoders refuse, such as half an emoji. Foreign clients know no msgspec.
     "json": ("services/worker/src/gridloom_worker/engines/openai_wire.py", "tests/bench/*", "tests/clients/*"),
     "unittest.mock": (),
 }
