@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,12 +70,15 @@ class Docs:
         return _static(*found)
 
 
-def answering(document: object) -> WebHandler:
-    """Return a handler that answers with this description."""
-    content = msgspec.json.encode(document)
+def answering(describe: Callable[[], object]) -> WebHandler:
+    """Return a handler that answers with this description, made when the first one asks."""
+
+    @cache
+    def content() -> bytes:
+        return msgspec.json.encode(describe())
 
     async def handler(_request: web.Request) -> web.StreamResponse:
-        return _static(content, JSON)
+        return _static(content(), JSON)
 
     return handler
 

@@ -172,7 +172,7 @@ class _Parts:
             native.render,
             settings.max_body_bytes,
             about,
-            lambda mount, dialect: docs.answering(describe_one(dialect, version, f"{base}{mount}" or "/")),
+            lambda mount, dialect: docs.answering(partial(describe_one, dialect, version, f"{base}{mount}" or "/")),
         )
         return build_app(dialects, frame, self.addresses.host_of, sites_of(settings.mounts, dialects))
 
