@@ -13,7 +13,7 @@ import pytest
 from gridloom_contract.registry import GATEWAY
 from gridloom_gateway.service import build
 from gridloom_gateway.settings import Settings
-from gridloom_kit.run import live
+from gridloom_kit.run import Build, live
 from gridloom_local.servers import free_port
 from gridloom_testing.clients import Answer, ApiClient
 from gridloom_testing.holding import Holder
@@ -67,10 +67,10 @@ async def scheduler(bus_for: OpenBus) -> ScriptedScheduler:
 
 @pytest.fixture
 async def open_gateway(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str) -> AsyncIterator[OpenGateway]:
-    """Starts a gateway with further settings; it is stopped after the test."""
+    """Starts a gateway with further settings, built otherwise if told so; it is stopped after the test."""
     async with Holder() as holder:
 
-        async def start(**changes: Any) -> RunningGateway:
+        async def start(building: Build[Settings] = build, **changes: Any) -> RunningGateway:
             login = nats_server.settings_of(GATEWAY)
             usual: dict[str, Any] = {
                 "nats_url": login.nats_url,
@@ -84,7 +84,7 @@ async def open_gateway(nats_server: NatsServer, mongo_url_of: UrlOf, database_na
                 "webhook_master_key": nats_server.secrets.webhook_master_key,
                 "stop_grace_seconds": 4.0,
             }
-            return await holder.open(_serving(Settings(**(usual | changes))))
+            return await holder.open(_serving(building, Settings(**(usual | changes))))
 
         yield start
 
@@ -109,10 +109,10 @@ async def client(gateway: RunningGateway, tenant: Tenant) -> AsyncIterator[ApiCl
 
 
 @asynccontextmanager
-async def _serving(settings: Settings) -> AsyncIterator[RunningGateway]:
+async def _serving(building: Build[Settings], settings: Settings) -> AsyncIterator[RunningGateway]:
     stop, url = asyncio.Event(), f"http://{settings.host}:{settings.port}"
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(live(build, settings, GATEWAY, stop))
+        running = tasks.create_task(live(building, settings, GATEWAY, stop))
         try:
             async with ApiClient(url, settings.admin_key) as admin:
                 await _until_it_serves(admin, running)
