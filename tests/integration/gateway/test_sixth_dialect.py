@@ -9,7 +9,6 @@ import pytest
 from gridloom_domain import ids
 from gridloom_gateway.app import DIALECTS
 from gridloom_gateway.service import build
-from gridloom_kit.settings import SettingsError
 from gridloom_testing.clients import JOBS, ApiClient
 from gridloom_testing.plugin import OpenBus
 from integration.gateway.conftest import OpenGateway, RunningGateway
@@ -130,10 +129,3 @@ async def test_its_jobs_have_webhooks_in_its_words(
     assert ordered.webhook is not None
     assert ordered.webhook.format == "toy"
     assert rendered.body == f'{{"toy":"{toy}","mood":"glad","said":"No."}}'.encode()
-
-
-async def test_a_name_for_an_api_that_there_is_not_is_refused(open_gateway: OpenGateway) -> None:
-    with pytest.raises(BaseExceptionGroup) as raised:
-        await open_gateway(mounts=("toys.example=toy",))
-
-    assert raised.group_contains(SettingsError, match="toys.example=toy")
