@@ -107,7 +107,7 @@ def _unpacked(vector: list[float] | str) -> list[float]:
     if not isinstance(vector, str):
         return vector
     values = array(_FLOAT)
-    values.frombytes(a2b_base64(vector))
+    values.frombytes(a2b_base64(vector, strict_mode=True))
     return _little_endian(values).tolist()
 
 

@@ -55,8 +55,8 @@ class Chunks:
         return self._event(_line({"choices": [choice]})).encode()
 
     def of(self, update: Update) -> bytes:
-        """Return the events for one update."""
-        events: bytes = getattr(self, EVENTS[type(update)])(update)
+        """Return the events for one update; none after the last."""
+        events: bytes = b"" if self.is_over else getattr(self, EVENTS[type(update)])(update)
         return events
 
     def _said(self, said: Said) -> bytes:

@@ -43,8 +43,8 @@ class ResponseEvents:
         return self._events([("response.created", {"response": begun}), ("response.in_progress", {"response": begun})])
 
     def of(self, update: Update) -> bytes:
-        """Return the events for one update."""
-        events: bytes = getattr(self, EVENTS[type(update)])(update)
+        """Return the events for one update; none after the last."""
+        events: bytes = b"" if self.is_over else getattr(self, EVENTS[type(update)])(update)
         return events
 
     def _said(self, said: Said) -> bytes:
