@@ -102,7 +102,8 @@ async def test_a_listing_is_filtered_and_paged_by_the_scheduler(
         "total_pages": 1,
     }
     assert len(answer.body["jobs"]) == 3
-    wanted = ListJobs(account=tenant.account, states=(State.FAILED, State.CANCELED), tag="a b", page=1, per_page=25)
+    filters = {"states": (State.FAILED, State.CANCELED), "tag": "a b", "dialects": ("native",), "listed": True}
+    wanted = ListJobs(account=tenant.account, page=1, per_page=25, **filters)
     assert scheduler.asked == [wanted]
 
 

@@ -35,7 +35,7 @@ async def test_every_described_route_is_served(gateway: RunningGateway, client: 
             allowed = {word.strip().lower() for word in answer.headers.get("Allow", "").split(",")}
             assert is_described or allowed == set(operations), (method, path, allowed)
             if is_described and answer.status == 404:
-                assert answer.body["message"] != "there is no such route", (method, path)
+                assert "there is no such route" not in str(answer.body), (method, path)
 
 
 async def test_the_main_answers_are_what_is_described(
