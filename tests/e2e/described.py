@@ -32,12 +32,12 @@ class Call:
 
 
 def calls_in(document: dict[str, Any]) -> list[Call]:
-    """Return every operation that takes a key, at every place where it is served."""
+    """Return every operation that takes a key and can succeed, at every place where it is served."""
     return [
         call
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
-        if operation["security"]
+        if operation["security"] and any(status.startswith("2") for status in operation["responses"])
         for call in _calls(document, path, method, operation)
     ]
 
