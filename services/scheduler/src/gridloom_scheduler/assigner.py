@@ -68,13 +68,12 @@ class Assigner:
         routes = [route for route in self._doorbell.waiting if self._fleet.has_credit(route)]
         if not routes:
             return False
-        # Forgotten before looking: whoever adds a job after the look notes its route again.
-        self._doorbell.waiting.difference_update(routes)
-        found = dict(zip(routes, await asyncio.gather(*map(self._lookout.look, routes)), strict=True))
-        claims, holds = self._decide({route: look.jobs for route, look in found.items() if look.jobs})
-        placed = await self._claiming.claim(claims, self._tasks)
-        placed |= await self._claiming.hold(holds)
-        return self._keep_looking(found, placed)
+        with self._doorbell.look(routes):
+            found = dict(zip(routes, await asyncio.gather(*map(self._lookout.look, routes)), strict=True))
+            claims, holds = self._decide({route: look.jobs for route, look in found.items() if look.jobs})
+            placed = await self._claiming.claim(claims, self._tasks)
+            placed |= await self._claiming.hold(holds)
+            return self._keep_looking(found, placed)
 
     def _decide(self, waiting: Mapping[str, Sequence[JobRecord]]) -> tuple[list[Change], list[Change]]:
         """Return the claims of jobs that get a worker now, and the holds of those whose account is over quota."""

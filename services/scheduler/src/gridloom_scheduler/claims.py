@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -48,15 +48,19 @@ def order_of(change: Change) -> Outgoing:
     return order_message(subjects.work(job.lane, job.served_model, job.lease.worker, job.id), order)
 
 
+MayWait = Callable[[Iterable[str]], bool]
+"""Whether others may stand before a job that comes now on one of these routes."""
+
+
 class Claims:
     """Makes claims: the change that gives a job to a worker of ours, its slot and its tokens taken in memory first."""
 
-    def __init__(self, fleet: Fleet, providers: Providers, chance: Chance, quotas: Quotas, waiting: Set[str]) -> None:
+    def __init__(self, fleet: Fleet, providers: Providers, chance: Chance, quotas: Quotas, may_wait: MayWait) -> None:
         self._fleet = fleet
         self._quotas = quotas
         self._providers = providers
         self._chance = chance
-        self._waiting = waiting
+        self._may_wait = may_wait
 
     def at_once(self, jobs: Sequence[JobRecord]) -> dict[str, Change]:
         """Return what becomes of new jobs at once, by job: claims of those that need not wait, since a worker is free
@@ -75,7 +79,7 @@ class Claims:
             return transitions.over_quota(job, held.until, self._chance.moment())
         if has_enclosures(job) or self._quotas.has_berths(job.account):
             return None
-        if not self._waiting.isdisjoint(rivals_of(job.route, job.family)) or not self._fleet.has_credit(job.route):
+        if self._may_wait(rivals_of(job.route, job.family)) or not self._fleet.has_credit(job.route):
             return None
         change = self.decide(job, board)
         if change is not None and change.after.lease is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from gridloom_contract.base import Message
@@ -28,13 +29,14 @@ class Publisher(Protocol):
 class Doorbell:
     """Routes of our workers on which jobs may wait (`waiting`), and what other replicas should look at.
 
-    A route leaves `waiting` only when a look at the queue found nothing left there, so one that is not in it has an
-    empty queue, as far as this replica can know.
+    A route leaves `waiting` for `looking` while the assigner looks at its queue, and is in neither only when that found
+    nothing left there: then its queue is empty, as far as this replica can know.
     """
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.waiting: set[str] = set()
+        self.looking: set[str] = set()
         self.recheck: set[str] = set()
         self.rung = asyncio.Event()
         self._to_announce: set[str] = set()
@@ -42,7 +44,21 @@ class Doorbell:
 
     def may_wait_on(self, route: str) -> bool:
         """Whether jobs may wait on a route: where we serve nobody, nobody here would know."""
-        return route in self.waiting or not self.fleet.serves(route)
+        return route in self.waiting or route in self.looking or not self.fleet.serves(route)
+
+    def may_wait_on_any(self, routes: Iterable[str]) -> bool:
+        """Whether a job that comes now on one of these routes we serve may have others before it."""
+        return not (self.waiting.isdisjoint(routes) and self.looking.isdisjoint(routes))
+
+    @contextmanager
+    def look(self, routes: Collection[str]) -> Iterator[None]:
+        """Look at these routes for the time of the block. Whoever adds a job meanwhile notes its route again."""
+        self.looking.update(routes)
+        self.waiting.difference_update(routes)
+        try:
+            yield
+        finally:
+            self.looking.clear()
 
     def ring(self, routes: Collection[str]) -> None:
         """Jobs may wait on these routes."""

@@ -144,7 +144,7 @@ class Core:
         self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
         self.quotas = Quotas(stores.holds, self.catalogue.usual_output, self.chance.clock)
         self.treasury = Treasury(bus, self.quotas, self.chance, self.doorbell)
-        self.claims = Claims(self.fleet, self.providers, self.chance, self.quotas, self.doorbell.waiting)
+        self.claims = Claims(self.fleet, self.providers, self.chance, self.quotas, self.doorbell.may_wait_on_any)
         self.pace = Pace(stores.queue, self.chance, self.doorbell.may_wait_on)
         self.claiming = Claiming(self.claims, self.ledger, Enclosing(bus, self.chance.clock), self.doorbell, self.pace)
         self.recall = Recall(bus)
