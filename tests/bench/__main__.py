@@ -13,7 +13,7 @@ from rich.console import Console
 from gridloom_kit.bus import open_bus
 from gridloom_kit.settings import ServiceSettings
 from gridloom_local.servers import nats_server_binary
-from tests.bench import floors, measures
+from tests.bench import floors, measures, services
 from tests.bench.figures import Bound, Figures
 from tests.bench.grid import Grid, child, free_port, running_grid, wait_for_model, worker
 from tests.bench.upstream import MODEL
@@ -26,6 +26,7 @@ _RESULTS = Path(".bench") / "latest.json"
 BOUNDS = (
     Bound("submissions", "bare aiohttp", 0.06),
     Bound("submit → stored result", "bare JetStream", 0.02),
+    Bound("jobs with quota, usage and webhook service", "jobs without quota, usage and webhooks", 0.85),
     Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 60, at_least=False),
 )
 """Wide enough for a noisy machine, tight enough to catch a design that went wrong."""
@@ -57,7 +58,11 @@ async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream
     with worker(grid, "instant", *instant):
         wait_for_model(grid, _NOOP_MODEL)
         console.print("grid: no-op jobs …")
-        await measures.noop_jobs(figures, grid, _NOOP_MODEL, 64)
+        rate = await measures.noop_jobs(grid, _NOOP_MODEL, 64)
+        figures.add("submit → stored result", rate, "jobs/s", "bare JetStream")
+        console.print("grid: quota, usage and webhooks …")
+        await services.cost_of_services(figures, grid, _NOOP_MODEL)
+        await services.webhooks(figures, grid, _NOOP_MODEL)
     with worker(grid, "relay", "--engine", "openai_http", "--url", upstream + "/v1", "--slots", "64"):
         wait_for_model(grid, MODEL)
         console.print("grid: latency …")

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+from gridloom_local.facts import read_facts
+from gridloom_local.home import Home
+
 _PATIENCE_SECONDS = 60.0
 
 
@@ -48,7 +51,8 @@ class Grid:
 def gridloom(*arguments: str, home: Path, port: int) -> str:
     """Run the `gridloom` command of this environment and return what it printed."""
     command = [str(Path(sys.executable).with_name("gridloom")), *arguments]
-    environ = {**os.environ, "GRIDLOOM_HOME": str(home), "GRIDLOOM_PORT": str(port)}
+    ours = {"GRIDLOOM_HOME": str(home), "GRIDLOOM_PORT": str(port), "GRIDLOOM_WEBHOOK_ALLOW_PRIVATE": "true"}
+    environ = {**os.environ, **ours}
     done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
     if done.returncode:
         raise RuntimeError(f"gridloom {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
@@ -61,15 +65,9 @@ def running_grid(home: Path) -> Iterator[Grid]:
     port = free_port()
     gridloom("up", "--detach", "--engine", "synthetic", home=home, port=port)
     try:
-        facts = dict(line.split("=", 1) for line in (home / "env").read_text().splitlines() if "=" in line)
-        yield Grid(
-            url=facts["GRIDLOOM_URL"],
-            api_key=facts["GRIDLOOM_API_KEY"],
-            admin_key=facts["GRIDLOOM_ADMIN_KEY"],
-            nats_url=facts["GRIDLOOM_NATS_URL"],
-            mongo_url=facts["GRIDLOOM_MONGO_URL"],
-            home=home,
-        )
+        facts = read_facts(Home(home))
+        assert facts
+        yield Grid(facts.url, facts.api_key, facts.admin_key, facts.nats_url, facts.mongo_url, home)
     finally:
         gridloom("down", home=home, port=port)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Callable
 
 from tests.bench.figures import Figures, p50, percentile
 from tests.bench.grid import Grid
@@ -16,6 +17,9 @@ _SUBMISSIONS = 10_000
 _NOOP_JOBS = 5_000
 _STREAMS = 16
 _TOKENS_A_STREAM = 2_000
+
+
+Webhook = Callable[[int], str]
 
 
 class Refused(RuntimeError):
@@ -81,23 +85,29 @@ async def submissions(figures: Figures, grid: Grid, model: str, clients: int) ->
         await connection.close()
 
 
-async def noop_jobs(figures: Figures, grid: Grid, model: str, clients: int) -> None:
-    """Submit → stored result of jobs that cost the engine nothing, sustained until the last one ended."""
-    tag = uuid.uuid4().hex
-    body = _body(model, "nothing", tag=tag)
+async def noop_jobs(
+    grid: Grid, model: str, clients: int, count: int = _NOOP_JOBS, *, webhook: Webhook | None = None, tag: str = ""
+) -> float:
+    """Jobs that cost the engine nothing, per second, from the first submission to the last stored result.
+
+    `webhook` gives the n-th job's `webhook_url`.
+    """
+    tag = tag or uuid.uuid4().hex
+    numbers = iter(range(count))
     connections = [await Connection.open(grid.url, grid.api_key) for _ in range(clients)]
 
     async def ask(connection: Connection) -> None:
-        for _ in range(_NOOP_JOBS // clients):
-            await _submit(connection, body)
+        for number in numbers:
+            hook = {"webhook_url": webhook(number)} if webhook else {}
+            await _submit(connection, _body(model, "nothing", tag=tag, **hook))
 
     started = time.perf_counter()
     await asyncio.gather(*(ask(connection) for connection in connections))
-    wanted = _NOOP_JOBS // clients * clients
-    await _wait_for_results(connections[0], tag, wanted)
-    figures.add("submit → stored result", wanted / (time.perf_counter() - started), "jobs/s", "bare JetStream")
+    await _wait_for_results(connections[0], tag, count)
+    seconds = time.perf_counter() - started
     for connection in connections:
         await connection.close()
+    return count / seconds
 
 
 async def _wait_for_results(connection: Connection, tag: str, wanted: int) -> None:
