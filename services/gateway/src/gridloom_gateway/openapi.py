@@ -37,6 +37,7 @@ _EVENT: Final = {
         "retry": {"type": "integer", "description": "Milliseconds to wait before reconnecting."},
     },
 }
+_ACCEPTED: Final = "202"
 _SECURITY: Final[dict[Audience, list[Document]]] = {
     Audience.ACCOUNT: [{"apiKey": []}],
     Audience.ADMIN: [{"adminKey": []}],
@@ -76,9 +77,13 @@ def describe_one(dialect: Dialect, version: str, server: str) -> Document:
 def _types_of(dialects: Sequence[Dialect]) -> list[Any]:
     found: list[Any] = []
     for dialect in dialects:
-        bodies = [kind for route in dialect.routes for kind in (route.request, route.query, route.response)]
+        bodies = [kind for route in dialect.routes for kind in _bodies_of(route)]
         found += [kind for kind in (dialect.error, *bodies) if kind is not None and kind not in found]
     return found
+
+
+def _bodies_of(route: Route) -> tuple[Any, ...]:
+    return route.request, route.query, route.response, route.accepted
 
 
 def _operation(dialect: Dialect, route: Route, refs: dict[int, Any], components: Document) -> Document:
@@ -106,6 +111,8 @@ def _responses(dialect: Dialect, route: Route, refs: dict[int, Any]) -> Document
     if success in errors:  # an API may tell success from failure in the body alone
         content = found[success]["content"][route.media]
         content["schema"] = {"anyOf": [content["schema"], errors[success]["content"][JSON]["schema"]]}
+    if route.accepted is not None:
+        found[_ACCEPTED] = {"description": "Later", "content": {JSON: {"schema": refs[id(route.accepted)]}}}
     return dict(sorted(found.items()))
 
 

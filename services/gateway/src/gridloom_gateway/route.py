@@ -51,6 +51,7 @@ class Route:
     `also_as` are further media types, each a text, in which a client may have the answer. `rate_group` is what its
     calls count in if a rule is set for it (`replicate.create`), else they count in the dialect's group.
     `gives` says which path parameter of other routes is found where in the answer (`("id", "job_id")`).
+    With `accepted` it may also answer 202 with that: what was asked for will be done.
     `is_made_under_id` says that all it does is make one thing, named by `Desk.mint(caller)`: done twice under one id it
     is done once.
     """
@@ -70,6 +71,7 @@ class Route:
     gives: tuple[tuple[str, str], ...] = ()
     rate_group: str | None = None
     is_made_under_id: bool = False
+    accepted: Any = None
 
     @property
     def shown_path(self) -> str:

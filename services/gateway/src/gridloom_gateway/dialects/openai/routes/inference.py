@@ -14,9 +14,10 @@ from gridloom_contract.vocabulary import Kind
 from gridloom_gateway.dialects.openai.routes.answering import Answering
 from gridloom_gateway.dialects.openai.translate.requests import Wish, to_wish
 from gridloom_gateway.dialects.openai.wire import answers, requests
+from gridloom_gateway.dialects.openai.wire.jobs import JobEnvelope
 from gridloom_gateway.people import WRITE, Caller
 from gridloom_gateway.reading import BodyReader, invalid
-from gridloom_gateway.route import Handler, Route
+from gridloom_gateway.route import EVENT_STREAM, Handler, Route
 
 FAULTS: Final = (
     FaultCode.INVALID,
@@ -88,5 +89,7 @@ def inference_row(path: str, handler: Handler, summary: str, bodies: tuple[type[
         request=asked,
         faults=FAULTS,
         scope=WRITE,
+        also_as=(EVENT_STREAM,),
         is_made_under_id=True,
+        accepted=JobEnvelope,
     )
