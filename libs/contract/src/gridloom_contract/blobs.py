@@ -12,6 +12,7 @@ class Purpose(GrowingEnum):
     TASK = "task"
     OUTPUT = "output"
     EVENT = "event"
+    FILE = "file"
     UNKNOWN = "unknown"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gridloom_contract import blobs, events, fleet, jobs, quota, subjects, usage, webhooks, work
+from gridloom_contract import batches, blobs, events, files, fleet, jobs, quota, subjects, usage, webhooks, work
 from gridloom_contract.base import Message
 from gridloom_contract.streams import EVENTS, LANES, TOKENS, WORK_STREAMS
 
@@ -110,6 +110,19 @@ HOLD_JOB = _asked(BLOB, SCHEDULER, subjects.JOB_HOLD, blobs.HoldJob, jobs.Job)
 ATTACH_BLOB = _asked(BLOB, SCHEDULER, subjects.JOB_ATTACH, blobs.AttachBlob, jobs.Job)
 PURGE_JOB_DATA = _asked(BLOB, SCHEDULER, subjects.JOBS_DATA_PURGE, blobs.PurgeJobData, blobs.JobDataPurged)
 
+CREATE_BATCH = _asked_by_gateway(subjects.BATCH_CREATE, batches.CreateBatch, batches.Batch)
+GET_BATCH = _asked_by_gateway(subjects.BATCH_GET, batches.GetBatch, batches.Batch)
+LIST_BATCHES = _asked_by_gateway(subjects.BATCHES_LIST, batches.ListBatches, batches.BatchPage)
+CANCEL_BATCH = _asked_by_gateway(subjects.BATCH_CANCEL, batches.CancelBatch, batches.Batch)
+LEASE_BATCH = _asked_by_gateway(subjects.BATCH_LEASE, batches.LeaseBatch, batches.BatchLeased)
+NOTE_BATCH = _asked_by_gateway(subjects.BATCH_NOTE, batches.NoteBatch, batches.Batch)
+BATCH_DONE = _asked_by_gateway(subjects.BATCH_DONE, batches.BatchDone, batches.Batch)
+
+CREATE_FILE = _asked(GATEWAY, BLOB, subjects.FILE_CREATE, files.CreateFile, files.FileSlot)
+GET_FILE = _asked(GATEWAY, BLOB, subjects.FILE_GET, files.GetFile, files.FileEntry)
+LIST_FILES = _asked(GATEWAY, BLOB, subjects.FILES_LIST, files.ListFiles, files.FilePage)
+DELETE_FILE = _asked(GATEWAY, BLOB, subjects.FILE_DELETE, files.DeleteFile, files.FileEntry)
+
 HELLO = Channel("wrk.*.*.hello", work.WorkerHello, (WORKER,), (SCHEDULER,), work.Welcome, for_workers=True)
 HEARTBEAT = Channel("wrk.*.*.heartbeat", work.WorkerHeartbeat, (WORKER,), (SCHEDULER,), for_workers=True)
 UPLOAD = Channel("wrk.*.*.upload", work.AskUpload, (WORKER,), (SCHEDULER,), work.UploadSlot, for_workers=True)
@@ -200,6 +213,17 @@ CHANNELS: tuple[Channel, ...] = (
     HOLD_JOB,
     ATTACH_BLOB,
     PURGE_JOB_DATA,
+    CREATE_BATCH,
+    GET_BATCH,
+    LIST_BATCHES,
+    CANCEL_BATCH,
+    LEASE_BATCH,
+    NOTE_BATCH,
+    BATCH_DONE,
+    CREATE_FILE,
+    GET_FILE,
+    LIST_FILES,
+    DELETE_FILE,
     HELLO,
     HEARTBEAT,
     REPORT,
@@ -216,7 +240,7 @@ CHANNELS: tuple[Channel, ...] = (
 
 COLLECTIONS: dict[str, tuple[str, ...]] = {
     GATEWAY: ("accounts", "api_keys", "idempotency_keys"),
-    SCHEDULER: ("jobs", "workers", "models", "retellings"),
+    SCHEDULER: ("jobs", "workers", "models", "retellings", "job_batches"),
     QUOTA: ("plans", "quota_accounts", "grants", "reservations", "rate_windows"),
     USAGE: ("ledger", "rollups", "batches", "watermarks"),
     WEBHOOK: ("subscriptions", "deliveries", "webhook_secrets", "endpoints"),

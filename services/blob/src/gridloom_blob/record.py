@@ -30,6 +30,7 @@ class Blob:
 
     `upload_key` is where its URL writes, `keys` are all keys under which bytes may lie, `key` is where they are once
     they are sealed. `size_bytes` is the most it may have until it is sealed. At `check_at` somebody looks at it again.
+    A file of an account has a `name`, a `label` and an end, and no job: `job` is its own id.
     """
 
     id: str
@@ -47,6 +48,9 @@ class Blob:
     content_type: str | None = None
     doomed_at: datetime | None = None
     why: str | None = None
+    name: str | None = None
+    label: str | None = None
+    expires_at: datetime | None = None
 
     @property
     def ref(self) -> str:

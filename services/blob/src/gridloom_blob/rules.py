@@ -19,6 +19,8 @@ CONTENT_TYPES = {
     Purpose.EVENT: "application/json",
 }
 """What our own objects are; an image is what its first bytes say."""
+FILE_TYPE = "application/octet-stream"
+"""An account's file is for nobody to show."""
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _RETRY_SECONDS = 60.0
@@ -38,7 +40,7 @@ def judged_object(size_bytes: int, blob: Blob) -> str:
     """Return the type of an uploaded task or output. Raises `Conflict` if it is not what was announced."""
     if size_bytes != blob.size_bytes:
         raise Conflict(f"the upload has {size_bytes} bytes, announced were {blob.size_bytes}")
-    return CONTENT_TYPES[blob.purpose]
+    return CONTENT_TYPES.get(blob.purpose, FILE_TYPE)
 
 
 def object_key(account: str, job: str, chance: str) -> str:
@@ -139,7 +141,12 @@ def fate(blob: Blob, job: Job | None) -> Attach | Wait | Doom:
 
 def has_expired(blob: Blob) -> bool:
     """Say whether an object whose time has come is a slot into which nobody put anything that was confirmed."""
-    return blob.phase is Phase.OPEN and blob.purpose is Purpose.IMAGE
+    return blob.phase is Phase.OPEN and blob.purpose in (Purpose.IMAGE, Purpose.FILE)
+
+
+def is_over(blob: Blob, now: datetime) -> bool:
+    """Say whether an account's file has reached its end."""
+    return blob.expires_at is not None and now >= blob.expires_at
 
 
 def refers_to(job: Job, blob: Blob) -> bool:

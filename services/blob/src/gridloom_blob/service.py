@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 from gridloom_blob.bucket import Bucket, BucketSettings, open_bucket
+from gridloom_blob.files import AccountFiles, FileLimits
 from gridloom_blob.handlers import Confirmations, Endings, Objects, Slots
 from gridloom_blob.jobs import Jobs
 from gridloom_blob.outages import said_so, told_again
@@ -19,6 +20,7 @@ from gridloom_blob.sealing import Sealer
 from gridloom_blob.settings import Settings
 from gridloom_blob.store.blobs import BlobStore
 from gridloom_blob.store.ended import EndedStore
+from gridloom_blob.store.files import FileStore
 from gridloom_blob.store.indexes import INDEXES
 from gridloom_blob.sweeping import Sweeper, World
 from gridloom_contract import registry
@@ -66,6 +68,9 @@ class Core:
         self.slots = Slots(reservations, bucket, self.jobs, settings.max_image_bytes)
         self.confirmations = Confirmations(self.blobs, self.jobs, sealer, minting)
         self.objects = Objects(reservations, bucket, self.blobs, sealer, settings.max_object_bytes)
+        files = FileStore(database, self.blobs)
+        file_limits = FileLimits(self.plans.limits_of, settings.max_file_bytes)
+        self.files = AccountFiles(files, bucket, sealer, minting, file_limits)
         self.sweeper = Sweeper(World(self.blobs, bucket, self.jobs, self.ended), sealer, terms)
         self.retention = Retention(self.ended, self.blobs, self.jobs.purge, self.plans.retention_of)
 
@@ -96,6 +101,10 @@ def _answers(core: Core) -> tuple[Answer, ...]:
         answer(registry.CONFIRM_BLOB, said_so(core.confirmations.on_confirm)),
         answer(registry.RESERVE_OBJECT, said_so(core.objects.on_reserve)),
         answer(registry.PRESIGN_OBJECTS, said_so(core.objects.on_presign)),
+        answer(registry.CREATE_FILE, said_so(core.files.on_create)),
+        answer(registry.GET_FILE, said_so(core.files.on_get)),
+        answer(registry.LIST_FILES, said_so(core.files.on_list)),
+        answer(registry.DELETE_FILE, said_so(core.files.on_delete)),
     )
 
 

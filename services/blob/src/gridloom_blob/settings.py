@@ -36,6 +36,9 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     max_object_bytes: int = 67_108_864
     """The largest task or output (64 MiB, what a request body may have)."""
 
+    max_file_bytes: int = 536_870_912
+    """The largest file of an account (512 MiB, as OpenAI's). What its batches leave is never refused."""
+
     max_account_bytes: int = 10_737_418_240
     """What an account may keep if its plan does not say (10 GiB). Outputs count, but are never refused."""
 

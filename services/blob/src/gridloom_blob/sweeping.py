@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gridloom_blob import metrics
 from gridloom_blob.record import Blob, EndedJob, Phase
-from gridloom_blob.rules import Attach, Doom, Terms, Wait, fate, has_expired
+from gridloom_blob.rules import Attach, Doom, Terms, Wait, fate, has_expired, is_over
 from gridloom_blob.sealing import Sealer
 from gridloom_contract.fault import FaultError
 from gridloom_contract.jobs import Job
@@ -128,8 +128,11 @@ class Sweeper:
             log.warning("blob.not_judged", blob=blob.id, job=blob.job, phase=str(blob.phase), err=str(error))
 
     async def _judge(self, blob: Blob, now: datetime) -> None:
-        if has_expired(blob):
+        if has_expired(blob) or is_over(blob, now):
             await self._doom(blob, "expired", now)
+            return
+        if blob.expires_at is not None:
+            await self._keep(blob, now)
             return
         job = await self._world.jobs.find(blob)
         match fate(blob, job):
@@ -157,7 +160,8 @@ class Sweeper:
             await self._world.bucket.delete(sealed.spare_keys)
             point("blob.spares_deleted")
             await self._world.blobs.drop_keys(sealed, sealed.spare_keys)
-        await self._world.blobs.attach(sealed, self._terms.next_check(sealed, now))
+        next_check = self._terms.next_check(sealed, now)
+        await self._world.blobs.attach(sealed, min(next_check, sealed.expires_at or next_check))
 
     async def _doom(self, blob: Blob, why: str, now: datetime) -> None:
         doomed = await self._world.blobs.doom(blob, why, now)

@@ -21,6 +21,7 @@ from gridloom_kit.service import Answer, Service, Tick, answer, check, hear, tas
 from gridloom_kit.streams import ensure_streams
 from gridloom_scheduler.access import Bouncer, Tokens
 from gridloom_scheduler.assigner import Assigner
+from gridloom_scheduler.batches import BatchDesk
 from gridloom_scheduler.callout import Callout, Signer
 from gridloom_scheduler.catalogue import Catalogue
 from gridloom_scheduler.census import Census
@@ -55,6 +56,7 @@ from gridloom_scheduler.retirement import HandBack, Retirement
 from gridloom_scheduler.rules.files import FileTerms
 from gridloom_scheduler.settings import Settings
 from gridloom_scheduler.shards import Shards
+from gridloom_scheduler.store.batches import BatchStore
 from gridloom_scheduler.store.endings import EndingStore
 from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
 from gridloom_scheduler.store.holds import HoldStore
@@ -119,6 +121,7 @@ class Stores:
         self.keys = KeyStore(database)
         self.workers = WorkerStore(database)
         self.models = ModelStore(database)
+        self.batches = BatchStore(database)
         self._database = database
 
     async def ping(self) -> None:
@@ -206,6 +209,7 @@ class Desks:
     """What answers the gateway."""
 
     jobs: JobDesk
+    batches: BatchDesk
     orders: Orders
     questions: Questions
     endings: EndingDesk
@@ -246,6 +250,7 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
     retirement = Retirement(Bouncer(lines.system), core.consumers, hand_back, core.recall)
     return Desks(
         jobs=JobDesk(accepting, questions, orders),
+        batches=BatchDesk(stores.batches, core.ledger, core.recall, core.chance),
         orders=orders,
         questions=questions,
         endings=EndingDesk(stores.endings, core.chance.clock, most_bytes),
@@ -266,6 +271,7 @@ def _answers(desks: Desks) -> tuple[Answer, ...]:
         answer(registry.CANCEL_ALL_JOBS, desks.orders.on_cancel_all),
         answer(registry.RETRY_JOB, desks.jobs.on_retry),
         answer(registry.REPRIORITISE_JOB, desks.jobs.on_reprioritise),
+        *_batch_answers(desks.batches),
         answer(registry.LIST_ENDINGS, desks.endings.on_list),
         answer(registry.HOLD_JOB, desks.files.on_hold),
         answer(registry.ATTACH_BLOB, desks.files.on_attach),
@@ -275,6 +281,18 @@ def _answers(desks: Desks) -> tuple[Answer, ...]:
         answer(registry.ENROL_WORKER, desks.workers.on_enrol),
         answer(registry.REVOKE_WORKER, desks.workers.on_revoke),
         answer(registry.DRAIN_WORKER, desks.workers.on_drain),
+    )
+
+
+def _batch_answers(batches: BatchDesk) -> tuple[Answer, ...]:
+    return (
+        answer(registry.CREATE_BATCH, batches.on_create),
+        answer(registry.GET_BATCH, batches.on_get),
+        answer(registry.LIST_BATCHES, batches.on_list),
+        answer(registry.CANCEL_BATCH, batches.on_cancel),
+        answer(registry.LEASE_BATCH, batches.on_lease),
+        answer(registry.NOTE_BATCH, batches.on_note),
+        answer(registry.BATCH_DONE, batches.on_done),
     )
 
 

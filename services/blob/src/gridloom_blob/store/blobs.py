@@ -42,7 +42,7 @@ class BlobStore:
     async def find_all(self, blobs: Collection[str]) -> dict[str, Blob]:
         """Return those of the objects that there are, by id."""
         found = self._blobs.find({"_id": {"$in": list(blobs)}})
-        return {document["_id"]: _blob_of(document) async for document in found}
+        return {document["_id"]: blob_of(document) async for document in found}
 
     async def holdings_of(self, account: str) -> Holdings:
         """Return what an account keeps. Doomed objects are not its concern any more."""
@@ -106,7 +106,7 @@ class BlobStore:
     async def due(self, now: datetime, limit: int) -> list[Blob]:
         """Return objects whose time to be looked at has come, the longest overdue first."""
         found = self._blobs.find({"check_at": {"$lte": now}}).sort("check_at", 1).limit(limit)
-        return [_blob_of(document) async for document in found]
+        return [blob_of(document) async for document in found]
 
     async def take(self, blob: Blob, until: datetime) -> Blob | None:
         """Be the one who looks at it, until `until`. None if somebody else is, or it has changed."""
@@ -148,10 +148,11 @@ def _document(blob: Blob) -> Document:
 
 
 def _found(document: Document | None) -> Blob | None:
-    return None if document is None else _blob_of(document)
+    return None if document is None else blob_of(document)
 
 
-def _blob_of(document: Document) -> Blob:
+def blob_of(document: Document) -> Blob:
+    """Return the object of a MongoDB document."""
     values = {name: value for name, value in document.items() if name in _FIELDS}
     blob = Blob(**values, id=document["_id"])
     return replace(

@@ -10,7 +10,7 @@ from gridloom_contract.registry import COLLECTIONS, SCHEDULER
 from gridloom_contract.vocabulary import State
 from gridloom_domain.job import Reason
 
-JOBS, WORKERS, MODELS, RETELLINGS = COLLECTIONS[SCHEDULER]
+JOBS, WORKERS, MODELS, RETELLINGS, BATCHES = COLLECTIONS[SCHEDULER]
 
 _QUEUED: dict[str, Any] = {"state": str(State.QUEUED)}
 _HELD: dict[str, Any] = {"state": str(State.HELD)}
@@ -73,4 +73,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("online", 1), ("last_seen_at", 1)], name="online"),
     ],
     MODELS: [IndexModel([("family", 1)], name="family")],
+    BATCHES: [
+        IndexModel([("due_at", 1)], name="due", sparse=True),
+        IndexModel([("account", 1), ("dialect", 1), *_NEWEST_FIRST], name="newest_in_dialect"),
+    ],
 }

@@ -1,0 +1,80 @@
+"""What the state of a batch follows from: what was noted of it, and the states of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from gridloom_contract.batches import Batch
+from gridloom_contract.vocabulary import State
+from gridloom_domain.job import is_in_hand, is_terminal
+
+MOST_LINES: Final = 50_000
+MOST_REQUESTS: Final = 256
+"""How many jobs may come in one request, without a file."""
+
+
+class Status(StrEnum):
+    """How far a batch with a file is: OpenAI's words (API.md §3.3), which say more than any other API's."""
+
+    VALIDATING = "validating"
+    FAILED = "failed"
+    IN_PROGRESS = "in_progress"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+class Progress(StrEnum):
+    """How far the jobs of a batch are."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    DONE = "done"
+
+
+def status_of(batch: Batch) -> Status:
+    """Return how far a batch with a file is."""
+    if batch.ended_at is not None:
+        return _ended(batch)
+    if batch.cancel_requested_at is not None:
+        return Status.CANCELLING
+    if batch.checked_at is None:
+        return Status.VALIDATING
+    is_over = batch.submitted_at is not None and living(batch.counts) == 0
+    return Status.FINALIZING if is_over else Status.IN_PROGRESS
+
+
+def progress_of(batch: Batch) -> Progress:
+    """Return how far the jobs are: done once all have ended, pending while none was begun."""
+    if living(batch.counts) == 0:
+        return Progress.DONE
+    is_begun = any(count and (is_in_hand(state) or is_terminal(state)) for state, count in batch.counts.items())
+    return Progress.PROCESSING if is_begun else Progress.PENDING
+
+
+def living(counts: Mapping[State, int]) -> int:
+    """Return how many jobs have not ended."""
+    return sum(count for state, count in counts.items() if not is_terminal(state))
+
+
+def failed(batch: Batch) -> int:
+    """Return how many lines came to nothing: those whose jobs did, and those of which none could be made."""
+    counts = batch.counts
+    lost = counts.get(State.FAILED, 0) + counts.get(State.CANCELED, 0)
+    if batch.submitted_at is None and batch.ended_at is None:
+        return lost
+    return lost + max(0, (batch.total or 0) - sum(counts.values()))
+
+
+def _ended(batch: Batch) -> Status:
+    if batch.errors:
+        return Status.FAILED
+    if batch.cancel_requested_at is not None:
+        return Status.CANCELLED
+    if batch.expires_at is not None and batch.ended_at is not None and batch.ended_at >= batch.expires_at:
+        return Status.EXPIRED
+    return Status.COMPLETED

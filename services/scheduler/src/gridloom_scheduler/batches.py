@@ -1,0 +1,157 @@
+"""What the gateway asks and orders about batches: their record is here, and how their jobs are; their files are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from gridloom_contract.batches import (
+    Batch,
+    BatchDone,
+    BatchLeased,
+    BatchPage,
+    CancelBatch,
+    CreateBatch,
+    GetBatch,
+    LeaseBatch,
+    ListBatches,
+    NoteBatch,
+)
+from gridloom_domain.errors import Conflict, Invalid, NotFound
+from gridloom_domain.job import Reason
+from gridloom_scheduler.chance import Chance
+from gridloom_scheduler.ledger import Ledger
+from gridloom_scheduler.recall import Recall
+from gridloom_scheduler.record import to_document
+from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.store.batches import BatchRecord, BatchStore, Counts
+
+_CANCEL_AT_ONCE = 500
+_MOST_PER_PAGE = 100
+_SAME_NAME = (
+    *("account", "key", "dialect", "created_at", "total", "lines_submitted", "input_file", "output_file", "error_file"),
+    *("errors", "expires_at", "checked_at", "submitted_at", "cancel_requested_at", "ended_at"),
+)
+
+
+class BatchDesk:
+    """One method a message. A batch of another account does not exist."""
+
+    def __init__(self, batches: BatchStore, ledger: Ledger, recall: Recall, chance: Chance) -> None:
+        self._batches = batches
+        self._ledger = ledger
+        self._recall = recall
+        self._chance = chance
+
+    async def on_create(self, order: CreateBatch) -> Batch:
+        """Record a batch, once. Raises `Conflict` if its id is another account's."""
+        now = self._chance.clock.now()
+        is_whole = order.input_file is None
+        record = await self._batches.insert(
+            BatchRecord(
+                id=order.batch,
+                account=order.account,
+                key=order.key,
+                dialect=order.dialect,
+                created_at=now,
+                echo=msgspec.json.encode(order.echo).decode(),
+                total=order.total,
+                input_file=order.input_file,
+                expires_at=order.expires_at,
+                checked_at=now if is_whole else None,
+                submitted_at=now if is_whole else None,
+                due_at=None if is_whole else now,
+            )
+        )
+        if record.account != order.account:
+            raise Conflict(f"the batch id {order.batch} is taken", "batch")
+        return await self._view(record)
+
+    async def on_get(self, question: GetBatch) -> Batch:
+        """Return the batch. Raises `NotFound`."""
+        return await self._view(await self._owned(question.batch, question.account))
+
+    async def on_list(self, question: ListBatches) -> BatchPage:
+        """Return a page of an account's batches. Raises `Invalid`, or `NotFound` for the batch they come after."""
+        limit = question.limit
+        if not 1 <= limit <= _MOST_PER_PAGE:
+            raise Invalid(f"a page of {limit} batches is none", "limit")
+        after = None if question.after is None else await self._owned(question.after, question.account)
+        found = await self._batches.page_of(question.account, question.dialect, limit + 1, after)
+        return BatchPage(batches=tuple(await self._views(found[:limit])), has_more=len(found) > limit)
+
+    async def on_cancel(self, order: CancelBatch) -> Batch:
+        """Cancel a batch and some of its jobs; more when it is called again. Raises `NotFound`."""
+        record = await self._owned(order.batch, order.account)
+        if record.ended_at is None:
+            await self._batches.cancel(record.id, self._chance.clock.now())
+            await self._cancel_jobs(record.id)
+        return await self._view(await self._owned(order.batch, order.account))
+
+    async def on_lease(self, order: LeaseBatch) -> BatchLeased:
+        """Give somebody a batch to work on, if there is one."""
+        now, lease = self._chance.clock.now(), self._chance.ids.token()
+        record = await self._batches.lease(now, now + timedelta(seconds=order.seconds), lease)
+        return BatchLeased() if record is None else BatchLeased(batch=await self._view(record), lease=lease)
+
+    async def on_note(self, order: NoteBatch) -> Batch:
+        """Note how far a batch is. Raises `Conflict` without its lease."""
+        now = self._chance.clock.now()
+        values: dict[str, Any] = {"due_at": now + timedelta(seconds=order.seconds)}
+        first: dict[str, Any] = {}
+        if order.total is not None:
+            first |= {"total": order.total, "checked_at": now}
+        if order.lines_submitted is not None:
+            values["lines_submitted"] = order.lines_submitted
+        if order.is_submitted:
+            first["submitted_at"] = now
+        return await self._view(_held(await self._batches.note(order.batch, order.lease, values, first)))
+
+    async def on_done(self, order: BatchDone) -> Batch:
+        """End a batch, with how its jobs are now. Raises `Conflict` without its lease."""
+        counts = await self._batches.counts_of([order.batch])
+        values: dict[str, Any] = {
+            "ended_at": self._chance.clock.now(),
+            "counts": {str(state): count for state, count in counts.get(order.batch, {}).items()},
+            "errors": [to_document(error) for error in order.errors],
+        }
+        files = {"output_file": order.output_file, "error_file": order.error_file}
+        values |= {name: file for name, file in files.items() if file is not None}
+        return await self._view(_held(await self._batches.end(order.batch, order.lease, values)))
+
+    async def _owned(self, batch: str, account: str) -> BatchRecord:
+        record = await self._batches.find(batch)
+        if record is None or record.account != account:
+            raise NotFound("there is no such batch")
+        return record
+
+    async def _cancel_jobs(self, batch: str) -> None:
+        jobs = await self._batches.living_jobs_of(batch, _CANCEL_AT_ONCE)
+        changes = [transitions.canceled(job, Reason.USER, self._chance.moment()) for job in jobs]
+        won = await self._ledger.commit(changes)
+        stopped = [change.before for change, is_won in zip(changes, won, strict=True) if is_won and change.frees_worker]
+        await self._recall.stop(stopped, str(Reason.USER))
+
+    async def _view(self, record: BatchRecord) -> Batch:
+        return (await self._views([record]))[0]
+
+    async def _views(self, records: Sequence[BatchRecord]) -> list[Batch]:
+        """The jobs of those that have ended are not counted again."""
+        open_ones = [record.id for record in records if record.counts is None]
+        counts = await self._batches.counts_of(open_ones) if open_ones else {}
+        return [_view_of(record, counts.get(record.id, {})) for record in records]
+
+
+def _view_of(record: BatchRecord, counts: Counts) -> Batch:
+    same: dict[str, Any] = {name: getattr(record, name) for name in _SAME_NAME}
+    kept = counts if record.counts is None else record.counts
+    return Batch(batch=record.id, echo=msgspec.json.decode(record.echo), counts=kept, **same)
+
+
+def _held(record: BatchRecord | None) -> BatchRecord:
+    if record is None:
+        raise Conflict("somebody else works on the batch by now")
+    return record
