@@ -74,7 +74,7 @@ async def test_accounts_are_served_what_is_described(grid: Grid, tmp_path: Path)
 @pytest.mark.parametrize(
     ("mount", "expected"),
     # A job that is pinned to a node that there is not is a 503, and refusals of the other API are a 200.
-    [("/infernet/api/v1", ("not_a_server_error",)), ("/remotejobs/v2", ("negative_data_rejection",))],
+    [("/v1", ()), ("/infernet/api/v1", ("not_a_server_error",)), ("/remotejobs/v2", ("negative_data_rejection",))],
 )
 async def test_clients_of_other_apis_are_served_what_is_described(
     grid: Grid, tmp_path: Path, mount: str, expected: tuple[str, ...]

@@ -27,6 +27,7 @@ _EVERY_ACCOUNT_CALL: Final = (
 _KEYED: Final = (FaultCode.INVALID, FaultCode.CONFLICT, FaultCode.TOO_LARGE, FaultCode.REQUEST_TIMEOUT)
 """What an `Idempotency-Key` adds: the body is read, whatever the route does with it."""
 _PRINTABLE: Final = "^[ -~]*$"
+_TEXT: Final = {"type": "string"}
 _EVENT: Final = {
     "type": "object",
     "description": "Each event of the stream.",
@@ -158,9 +159,10 @@ def _without_null(shape: Document) -> Document:
 
 
 def _success(route: Route, refs: dict[int, Any]) -> Document:
-    text = {"schema": {"type": "string"}}
-    first = {"schema": _EVENT if route.media == EVENT_STREAM else refs[id(route.response)]}
-    return {"description": route.summary, "content": {route.media: first, **dict.fromkeys(route.also_as, text)}}
+    first = _EVENT if route.media == EVENT_STREAM else refs[id(route.response)]
+    others = {media: _EVENT if media == EVENT_STREAM else _TEXT for media in route.also_as}
+    content = {media: {"schema": schema} for media, schema in {route.media: first, **others}.items()}
+    return {"description": route.summary, "content": content}
 
 
 def _links(dialect: Dialect, route: Route) -> Document:

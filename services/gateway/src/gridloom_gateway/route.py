@@ -48,7 +48,7 @@ Render = Callable[[FaultError, str], web.Response]
 class Route:
     """One row: `handler(request, caller)` answers with `status` and a `response`. `path` is below the mount.
 
-    `also_as` are further media types, each a text, in which a client may have the answer. `rate_group` is what its
+    `also_as` are further media types, texts or events, in which a client may have the answer. `rate_group` is what its
     calls count in if a rule is set for it (`replicate.create`), else they count in the dialect's group.
     `gives` says which path parameter of other routes is found where in the answer (`("id", "job_id")`).
     With `accepted` it may also answer 202 with that: what was asked for will be done.
