@@ -16,10 +16,10 @@ TESTERS ?= 4
 INGREDIENTS := requirements.lock requirements-model.lock .ci/setup $(PROJECTS)
 STAMP := .venv/gridloom-setup-$(shell { pwd; cat $(INGREDIENTS); } 2>/dev/null | cksum | tr ' ' '-')
 
-.PHONY: help setup demo up down test clients lint fix bench schemas lock
+.PHONY: help setup demo up down test clients lint fix bench bench-peers schemas lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything: locked packages, embedded servers, the model
 	@:
@@ -41,7 +41,7 @@ down: setup ## stop the grid that `gridloom up --detach` started
 test: setup ## all tests, against real servers
 	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile $(PYTEST_ARGS) $(TESTS)
 
-clients: setup ## make .venv-clients with the official clients that tests drive a grid with
+clients: setup ## install the official clients that tests drive a grid with, apart from everything
 	@$(BIN)/python .ci/clients
 
 lint: setup ## style, types, layers, dependencies, house rules
@@ -58,6 +58,10 @@ lint: setup ## style, types, layers, dependencies, house rules
 fix: setup ## repair what can be repaired by a machine
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+bench-peers: setup ## install what `make bench` compares the grid with, in an environment of its own
+	@$(BIN)/uv venv -q --allow-existing --python $(BIN)/python .venv-peers
+	@$(BIN)/uv pip install -q --python .venv-peers/bin/python --require-hashes -r tests/bench/peers/requirements.txt
 
 bench: setup ## measure the grid beside its floors, print a table
 	@$(BIN)/python -m tests.bench

@@ -14,13 +14,16 @@ from gridloom_kit.bus import open_bus
 from gridloom_kit.settings import ServiceSettings
 from gridloom_local.servers import nats_server_binary
 from tests.bench import floors, measures, services
+from tests.bench.chat import Server, chats
 from tests.bench.figures import Bound, Figures
 from tests.bench.grid import Grid, child, free_port, running_grid, wait_for_model, worker
+from tests.bench.litellm import litellm
 from tests.bench.upstream import MODEL
 
 _CLIENTS = ((1, 200), (16, 40), (64, 20))
 _NOOP_MODEL = "bench:instant"
 _ASLEEP_MODEL = "bench:asleep"
+_ENGINE = "engine"
 _RESULTS = Path(".bench") / "latest.json"
 
 BOUNDS = (
@@ -44,6 +47,7 @@ async def measure(figures: Figures, console: Console, home: Path) -> None:
         for clients, calls in _CLIENTS:
             await floors.direct_engine(figures, upstream, MODEL, clients, calls)
         await measures.direct_tokens(figures, upstream)
+        await _chats_beside_the_grid(figures, console, home, upstream)
         console.print("grid: starting …")
         with running_grid(home / "grid") as grid:
             await _measure_grid(figures, console, grid, upstream)
@@ -70,6 +74,23 @@ async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream
             await measures.durable_latency(figures, grid, clients, calls)
         console.print("grid: tokens …")
         await measures.relayed_tokens(figures, grid)
+        console.print("grid: chats …")
+        await chats(figures, Server("grid", grid.url, grid.api_key, _ENGINE))
+
+
+async def _chats_beside_the_grid(figures: Figures, console: Console, home: Path, upstream: str) -> None:
+    """Chats with the engine itself, through a bare proxy, and through LiteLLM's."""
+    console.print("chats: the engine, a bare proxy, LiteLLM …")
+    await chats(figures, Server(_ENGINE, upstream))
+    port = free_port()
+    with child([sys.executable, "-m", "tests.bench.passthrough", str(port), upstream], home / "passthrough.log"):
+        await floors.wait_until_open(port)
+        await chats(figures, Server("bare proxy", f"http://127.0.0.1:{port}", floor=_ENGINE))
+    with litellm(home, upstream, _ENGINE) as server:
+        if server is None:
+            console.print("LiteLLM is not installed: `make bench-peers`")
+            return
+        await chats(figures, server)
 
 
 async def _floor_of_jetstream(figures: Figures, home: Path) -> None:

@@ -26,6 +26,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
     asked = msgspec.json.decode(await request.read())
     count_text, gap_text = asked["messages"][-1]["content"].split()
     count, gap = int(count_text), float(gap_text) / 1000
+    if not asked.get("stream"):
+        return await _whole(count, gap)
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await answer.prepare(request)
     for _ in range(count):
@@ -38,6 +40,16 @@ async def chat(request: web.Request) -> web.StreamResponse:
     )
     await answer.write(b"data: [DONE]\n\n")
     return answer
+
+
+async def _whole(count: int, gap: float) -> web.Response:
+    """The same in one piece."""
+    await asyncio.sleep(count * gap)
+    text = "".join(f"{time.time():.6f} " for _ in range(count))
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": count + 1}
+    body = {"id": "c", "object": "chat.completion", "created": 1, "model": MODEL, "choices": [choice], "usage": usage}
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
 
 
 def _chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
