@@ -181,6 +181,13 @@ def test_a_body_gets_its_names_and_nothing_else_changes(body: dict[str, Any]) ->
     assert named <= told.keys()
 
 
+@pytest.mark.parametrize("said", [{}, {"usage": None}, {"usage": {"prompt_tokens": 9}}])
+def test_tokens_that_the_engine_did_not_count_are_counted_by_the_grid(said: dict[str, Any]) -> None:
+    job = a_raw_job({"choices": []} | said, usage=Usage(tokens_in=1, tokens_out=2))
+    told = msgspec.json.decode(bodies.body_of(job))["usage"]
+    assert told == (said.get("usage") or {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
+
+
 async def test_a_body_that_comes_in_pieces_gets_the_same_names() -> None:
     job = a_raw_job({"choices": [], "x": "loom"})
 

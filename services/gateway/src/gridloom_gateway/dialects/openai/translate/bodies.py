@@ -14,6 +14,7 @@ import msgspec
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import Kind, Usage
+from gridloom_domain.completions import body_in
 from gridloom_gateway.dialects.openai.translate.names import Names, names_of
 
 Json = dict[str, Any]
@@ -24,6 +25,7 @@ _PLAIN: Final = '"embedding":['
 _MISFIT: Final = {"float": _PACKED, "base64": _PLAIN}
 """What a body must not have that was asked for in this format."""
 _FLOAT: Final = "f"
+_COUNTED: Final = '"usage":{'
 
 
 def body_of(job: Job) -> bytes:
@@ -31,7 +33,7 @@ def body_of(job: Job) -> bytes:
     output = job.output or ""
     if job.task.raw is None:
         return spliced(names_of(job).of_body(), msgspec.json.encode(plain_body(job)).decode())
-    return spliced(names_of(job).of_body(), as_asked(job, output))
+    return spliced(names_of(job).of_body(), counted(job, as_asked(job, output)))
 
 
 def as_asked(job: Job, output: str) -> str:
@@ -39,6 +41,14 @@ def as_asked(job: Job, output: str) -> str:
     wanted = str((job.task.raw or {}).get("encoding_format"))
     misfit = _MISFIT.get(wanted) if job.task.kind is Kind.EMBEDDING else None
     return output if misfit is None or misfit not in output else reformatted(output, wanted)
+
+
+def counted(job: Job, output: str) -> str:
+    """Return an output with its tokens, as the grid counted them if the engine did not."""
+    if _COUNTED in output or job.usage is None:
+        return output
+    body = _object(output)
+    return msgspec.json.encode(body | {"usage": body.get("usage") or usage_of(job.usage)}).decode()
 
 
 def must_be_whole(job: Job) -> bool:
@@ -63,7 +73,7 @@ def spliced(opening: str, body: str) -> bytes:
     """Return the JSON object `body` with fields before its own: `opening` is an object up to a comma after them."""
     inside = body.lstrip(_SPACE)
     if not inside.startswith("{"):
-        raise FaultError(Fault(code=FaultCode.BAD_OUTPUT, message="the answer is no JSON object"))
+        raise _no_body()
     rest = inside[1:].lstrip(_SPACE)
     return (opening[:-1] + rest if rest.startswith("}") else opening + rest).encode()
 
@@ -95,6 +105,17 @@ def reformatted(output: str, wanted: str) -> str:
     except (msgspec.DecodeError, RecursionError, Base64Error, LookupError, TypeError, ValueError) as error:
         message = "the engine's vectors cannot be read"
         raise FaultError(Fault(code=FaultCode.BAD_OUTPUT, message=message)) from error
+
+
+def _object(output: str) -> Json:
+    body = body_in(output)
+    if body is None:
+        raise _no_body()
+    return body
+
+
+def _no_body() -> FaultError:
+    return FaultError(Fault(code=FaultCode.BAD_OUTPUT, message="the answer is no JSON object"))
 
 
 def _packed(vector: list[float] | str) -> str:
