@@ -168,6 +168,23 @@ async def test_a_reader_that_was_cut_off_goes_on_where_it_was(client: ApiClient)
     assert first.text + second.text == (await got(client, job))["result"]["content"]
 
 
+async def test_a_reader_hears_every_word_once_although_the_node_dies(
+    grid: Grid, client: ApiClient, shelf: Shelf
+) -> None:
+    first = grid.start(WORKER, grid.enrol(), models=shelf.model, slots=1)
+    grid.wait_until_ready()
+    job = await submitted(client, SLOW, model=shelf.model)
+    async with following(client, job) as stream:
+        await stream.read(words=10)
+        shelf.resume()
+        first.kill()
+        await stream.read()
+
+    document = await ended(client, job)
+    assert document["node_id"] == shelf.worker
+    assert (stream.text, stream.frames[-1]) == (document["result"]["content"], "[DONE]")
+
+
 async def test_a_stream_of_a_job_that_fails_ends_with_the_error_and_done(client: ApiClient) -> None:
     job = await submitted(client, "[[tokens=3]] [[reject]]")
     async with following(client, job) as stream:
