@@ -1,12 +1,13 @@
 """Runs official clients, unmodified, against a grid: each is a small script in `tests/clients` that prints JSON.
 
-They live in an environment of their own (`make clients`), so that nothing of ours can help them.
+They live in environments of their own (`make clients`), so that nothing of ours can help them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,22 +19,30 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "tests/clients"
 PYTHON = ROOT / ".venv-clients/bin/python"
+FRAMEWORKS_PYTHON = ROOT / ".venv-frameworks/bin/python"
 
 _PATIENCE_SECONDS = 100.0
 _INSTALL_SECONDS = 110.0
 
 
-def install_clients() -> None:
+def install_clients(which: str = "official") -> None:
     """Have the clients installed. Without a registry the test is skipped, or fails where that must not be."""
-    made = subprocess.run(
-        [sys.executable, ROOT / ".ci/clients"], capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
-    )
+    command = [sys.executable, ROOT / ".ci/clients", which]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False)
     if made.returncode == 0:
         return
     message = f"the clients cannot be installed: {made.stderr[-2000:]}"
     if os.environ.get("CI", "false").lower() in {"", "0", "false"}:
         pytest.skip(message)
     raise AssertionError(message)
+
+
+def install_node_clients() -> None:
+    """Have the clients of npm installed. Without Node.js the test is skipped: nothing of ours needs it."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"the clients of npm need {program}, which this machine does not have")
+    install_clients("node")
 
 
 async def run_client(*command: str | Path) -> Any:
