@@ -20,14 +20,18 @@ from gridloom_gateway.accounts import Accounts
 from gridloom_gateway.address import Addresses
 from gridloom_gateway.app import DIALECTS, Frame, Row, build_app, opened
 from gridloom_gateway.auth import AdminGate, Authenticator
+from gridloom_gateway.batches import Batches
 from gridloom_gateway.blobs import Files
 from gridloom_gateway.claiming import GroupedClaims, open_claims
+from gridloom_gateway.clerk import Clerk
+from gridloom_gateway.clerk.work import Tools
 from gridloom_gateway.desk import Desk, Questions
 from gridloom_gateway.dialects.admin import plans as admin_plans
 from gridloom_gateway.dialects.admin import routes as admin
 from gridloom_gateway.dialects.admin import usage as admin_usage
 from gridloom_gateway.dialects.native import routes as native
 from gridloom_gateway.dialects.native.translate import HTTP
+from gridloom_gateway.dialects.openai.translate.lines import BatchLanguage
 from gridloom_gateway.door import Door
 from gridloom_gateway.entrance import Entrance
 from gridloom_gateway.follow import Rhythm
@@ -36,6 +40,7 @@ from gridloom_gateway.gathering import Gathering
 from gridloom_gateway.idempotency import Idempotency
 from gridloom_gateway.intake import Intake
 from gridloom_gateway.key_use import KeyUse
+from gridloom_gateway.library import Library
 from gridloom_gateway.limits import FailureLimit
 from gridloom_gateway.listener import Limits, Listener
 from gridloom_gateway.logs import Logs
@@ -94,7 +99,9 @@ async def build(settings: Settings, rows: Sequence[Row] = DIALECTS) -> AsyncIter
             )
             addresses = Addresses(settings.trusted_proxies, settings.public_base_url)
             door = Door(authenticator, AdminGate(settings.admin_key, limit), addresses)
-            parts = _Parts(settings, clock, bus, store, claims, objects, Plans(bus, clock), addresses, tuple(rows))
+            library = Library(bus, transfer, settings.max_file_bytes)
+            plans = Plans(bus, clock)
+            parts = _Parts(settings, clock, bus, store, claims, objects, plans, addresses, tuple(rows), library)
             yield _assemble(parts, authenticator, door, intake)
 
 
@@ -116,6 +123,7 @@ class _Parts:
     plans: Plans
     addresses: Addresses
     rows: tuple[Row, ...]
+    library: Library
 
     def mint(self) -> str:
         """Return a new id."""
@@ -153,13 +161,29 @@ class _Parts:
             deliveries=Deliveries(questions),
             files=Files(self.bus),
             usage=usage,
+            batches=Batches(questions),
+            library=self.library,
             clock=self.clock,
             terms=Terms(
                 stall_seconds=settings.stream_write_timeout_seconds,
                 capacity_wait_seconds=settings.capacity_wait_seconds,
                 remotejobs_words=settings.remotejobs_words,
+                body_seconds=settings.body_timeout_seconds,
             ),
         )
+
+    def clerk(self, desk: Desk, questions: Questions) -> Clerk:
+        """Return who works on batches."""
+        tools = Tools(
+            Batches(questions),
+            desk,
+            self.library,
+            BatchLanguage(),
+            self.clock,
+            lease_seconds=self.settings.batch_lease_seconds,
+            keep_seconds=self.settings.batch_files_kept_seconds,
+        )
+        return Clerk(tools)
 
     def app(self, dialects: Sequence[Dialect], entrance: Entrance) -> web.Application:
         """Return the application that serves all of them. Raises `SettingsError`."""
@@ -217,6 +241,7 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
         ticks=(tick("followers", _FOLLOWER_TICK_SECONDS, followers.tick),),
         tasks=(
             task("http", listener.run),
+            task("clerk", parts.clerk(desk, questions).run),
             task("key_use", KeyUse(authenticator.take_used, store.note_used, clock).run),
         ),
         checks=(check("mongo", store.ping), check("http", listener.probe)),

@@ -61,6 +61,12 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     """Words for states in the remote jobs API that differ from ours: `claimed=booting`."""
     capacity_wait_seconds: Seconds = 60.0
     """How long a job waits for a worker where an API lets it fail with `no_capacity` (not the native one)."""
+    max_file_bytes: Count = 512 * _MEBIBYTE
+    """The largest file of `/v1/files`. The blob service has a limit of its own."""
+    batch_lease_seconds: Seconds = 30.0
+    """How long a batch waits for another gateway if the one that works on it is lost."""
+    batch_files_kept_seconds: Seconds = 30 * 86_400.0
+    """How long the files are kept that batches leave."""
     answer_timeout_seconds: Seconds = 5.0
     """How long any other question waits for the scheduler."""
 

@@ -9,11 +9,11 @@ from aiohttp import web
 from gridloom_contract.fault import FaultError
 from gridloom_domain import ids
 from gridloom_gateway import replies
-from gridloom_gateway.dialects.openai.routes import inference, jobs, later, models, responses
+from gridloom_gateway.dialects.openai.routes import batches, files, inference, jobs, later, models, responses
 from gridloom_gateway.dialects.openai.routes.answering import Answering, AsTold
 from gridloom_gateway.dialects.openai.routes.outputs import Outputs
 from gridloom_gateway.dialects.openai.sse import JOB_HEADER
-from gridloom_gateway.dialects.openai.translate.faults import HTTP, SHOULD_RETRY, JobFailed, from_fault
+from gridloom_gateway.dialects.openai.translate.faults import HTTP, SHOULD_RETRY, JobFailed, from_error
 from gridloom_gateway.dialects.openai.translate.requests import DIALECT
 from gridloom_gateway.dialects.openai.wire.errors import Error
 from gridloom_gateway.route import Audience, Dialect
@@ -39,6 +39,8 @@ def dialect(supplies: Supplies) -> Dialect:
             *inference.routes(inference.Inference(answering, bodies)),
             *responses.routes(responses.Responses(responding, bodies)),
             *jobs.routes(jobs.Jobs(desk, outputs)),
+            *batches.routes(batches.BatchRoutes(desk, supplies.batches, supplies.library, bodies, supplies.clock)),
+            *files.routes(files.FileRoutes(desk, supplies.library, terms)),
             *later.routes(),
         ),
         render=render,
@@ -50,7 +52,7 @@ def dialect(supplies: Supplies) -> Dialect:
 def render(error: FaultError, _request_id: str) -> web.Response:
     """Return an error in both shapes, with what OpenAI's clients want to know before they try again."""
     fault = error.fault
-    response = replies.error(from_fault(fault), HTTP[fault.code], fault)
+    response = replies.error(from_error(error), HTTP[fault.code], fault)
     response.headers[_SHOULD_RETRY] = SHOULD_RETRY[fault.code]
     if fault.retry_after_seconds is not None:
         response.headers[_RETRY_AFTER_MS] = str(round(fault.retry_after_seconds * 1000))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import structs
+
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import State
+from gridloom_domain.errors import Invalid
 from gridloom_domain.job import Reason
 from gridloom_gateway.dialects.openai.wire import errors
 
@@ -82,6 +85,10 @@ _CANCELED: Final[dict[str, tuple[FaultCode, str]]] = {
 _BUSY_RETRY_SECONDS: Final = 5.0
 
 
+class TooMany(Invalid):
+    """More at once than is taken. inference.club has a word of its own for it."""
+
+
 class JobFailed(FaultError):
     """The job of a request that waits for its answer ended without one."""
 
@@ -93,6 +100,13 @@ class JobFailed(FaultError):
 def failure_of(job: Job) -> JobFailed:
     """Return what a job that failed or was canceled means to whoever waits for its answer."""
     return JobFailed(_FAULTS[job.state](job), job.job)
+
+
+def from_error(error: FaultError) -> errors.Error:
+    """Return the body of an error, also where only its class says what it is called."""
+    body = from_fault(error.fault)
+    kind = _TYPES_OF_CLASSES.get(type(error))
+    return body if kind is None else structs.replace(body, error=structs.replace(body.error, type=kind))
 
 
 def from_fault(fault: Fault) -> errors.Error:
@@ -120,4 +134,5 @@ def _canceled(job: Job) -> Fault:
     return Fault(code=code, message=message)
 
 
+_TYPES_OF_CLASSES: Final[dict[type[FaultError], str]] = {TooMany: "too_large"}
 _FAULTS: Final = {State.FAILED: _failed, State.CANCELED: _canceled}

@@ -1,0 +1,199 @@
+"""Lines of OpenAI's batch files: what is wrong with them, the jobs they ask for, and how their results are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gridloom_contract.batches import Batch, BatchError
+from gridloom_contract.fault import Fault, FaultCode, FaultError
+from gridloom_contract.jobs import Job, Submission
+from gridloom_contract.vocabulary import Kind, State
+from gridloom_domain import ids
+from gridloom_domain.batch import MOST_LINES
+from gridloom_domain.errors import Invalid
+from gridloom_domain.job import Reason
+from gridloom_gateway.clerk.language import Result
+from gridloom_gateway.clerk.lines import MOST_LINE_BYTES, Line
+from gridloom_gateway.dialects.openai.translate.bodies import body_of
+from gridloom_gateway.dialects.openai.translate.faults import HTTP, failure_of, from_fault
+from gridloom_gateway.dialects.openai.translate.files import BATCH_OUTPUT
+from gridloom_gateway.dialects.openai.translate.requests import Manner, Wish, to_submission, to_wish
+from gridloom_gateway.dialects.openai.wire import requests
+from gridloom_gateway.dialects.openai.wire.batches import FileLine
+from gridloom_gateway.people import Caller
+from gridloom_gateway.reading import invalid
+
+ENDPOINTS: Final[dict[str, tuple[Kind, type[requests.Inference]]]] = {
+    "/v1/chat/completions": (Kind.CHAT, requests.ChatRequest),
+    "/v1/completions": (Kind.COMPLETION, requests.CompletionRequest),
+    "/v1/embeddings": (Kind.EMBEDDING, requests.EmbeddingRequest),
+}
+_OK: Final = 200
+_MOST_ERRORS: Final = 50
+_INTERRUPTIONS: Final = {
+    Reason.USER: ("batch_cancelled", "the batch was cancelled before the line was carried out"),
+    Reason.DEADLINE: ("batch_expired", "the batch expired before the line was carried out"),
+}
+
+_line = msgspec.json.Decoder(FileLine)
+
+
+class _Response(Struct, frozen=True, kw_only=True):
+    status_code: int
+    request_id: str
+    body: Raw
+
+
+class _Error(Struct, frozen=True, kw_only=True):
+    code: str
+    message: str
+
+
+class _ResultLine(Struct, frozen=True, kw_only=True):
+    id: str
+    custom_id: str
+    response: _Response | None
+    error: _Error | None
+
+
+class Interrupted(FaultError):
+    """The line never became a job."""
+
+
+def wish_of(endpoint: str, body: dict[str, Any]) -> Wish:
+    """Return what a body asks for at an endpoint, for later. Raises `Invalid`, naming the field."""
+    if endpoint not in ENDPOINTS:
+        raise Invalid(f"{endpoint[:200]!r} cannot be asked in a batch: {', '.join(ENDPOINTS)} can", "endpoint")
+    kind, wanted = ENDPOINTS[endpoint]
+    try:
+        told = msgspec.convert(body, wanted)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    return replace(to_wish(kind, told, body), manner=Manner.LATER)
+
+
+def to_line_submission(
+    wish: Wish, caller: Caller, place: tuple[str, int], until: datetime | None, *, is_listed: bool = True
+) -> Submission:
+    """Return the job at a place of a batch: served last, its id derived from the batch and the place."""
+    batch, number = place
+    submission = to_submission(wish, caller, ids.derived(batch, number), None, 0.0)
+    return msgspec.structs.replace(
+        submission, priority=0, batch=True, parent=batch, listed=is_listed, deadline_at=until
+    )
+
+
+class Inspection:
+    """Looks at the lines of one file. Each has a `custom_id` of its own and asks what the batch says."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._errors: list[BatchError] = []
+        self._seen: set[str] = set()
+        self.total = 0
+
+    def take(self, lines: Sequence[Line]) -> None:
+        """Look at further lines."""
+        self.total += len(lines)
+        for line in lines:
+            if len(self._errors) < _MOST_ERRORS:
+                self._look(line)
+
+    def errors(self) -> tuple[BatchError, ...]:
+        """Return what is wrong, the first of many."""
+        if self.total == 0:
+            return (BatchError(code="empty_file", message="the input file has no lines", param="input_file_id"),)
+        if self.total > MOST_LINES:
+            message = f"the input file has {self.total} lines, {MOST_LINES} are the most"
+            return (BatchError(code="too_many_tasks", message=message, param="input_file_id"),)
+        return tuple(self._errors)
+
+    def _look(self, line: Line) -> None:
+        if line.is_too_long:
+            self._refuse(line, "line_too_long", f"a line has at most {MOST_LINE_BYTES} bytes", None)
+            return
+        try:
+            found = _line.decode(line.text)
+        except msgspec.ValidationError as error:
+            refused = invalid(error).fault
+            self._refuse(line, "invalid_request", refused.message, refused.field)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._refuse(line, "invalid_json_line", "this line is not parseable as valid JSON", None)
+        else:
+            self._judge(line, found)
+
+    def _judge(self, line: Line, found: FileLine) -> None:
+        problems = (
+            (found.custom_id in self._seen, "duplicate_custom_id", "the custom_id is not the only one", "custom_id"),
+            (found.method != "POST", "invalid_method", "the method must be POST", "method"),
+            (found.url not in ENDPOINTS, "invalid_url", "the url cannot be asked in a batch", "url"),
+            (found.url != self._endpoint, "mismatched_endpoint", "the url is not the endpoint of the batch", "url"),
+        )
+        self._seen.add(found.custom_id)
+        for is_so, code, message, param in problems:
+            if is_so:
+                self._refuse(line, code, message, param)
+                return
+
+    def _refuse(self, line: Line, code: str, message: str, param: str | None) -> None:
+        self._errors.append(BatchError(code=code, message=message, line=line.number, param=param))
+
+
+class BatchLanguage:
+    """How OpenAI's batches are written: what the clerk has to know of them."""
+
+    result_label = BATCH_OUTPUT
+
+    def inspection(self, batch: Batch) -> Inspection:
+        """Return what looks at the lines of the batch."""
+        return Inspection(batch.echo["endpoint"])
+
+    def submission(self, batch: Batch, line: Line) -> Submission:
+        """Return the job of a line. Raises `Invalid` for a body that asks for nothing."""
+        found = _line.decode(line.text)
+        caller = Caller(account=batch.account, kid=batch.key, scopes=frozenset())
+        wish = wish_of(found.url, found.body)
+        return to_line_submission(wish, caller, (batch.batch, line.number), batch.expires_at, is_listed=False)
+
+    def result(self, batch: Batch, line: Line, outcome: Job | FaultError) -> Result:
+        """Return the line of the output or the error file."""
+        name = ids.as_base32(ids.derived(batch.batch, line.number))
+        custom_id = _line.decode(line.text).custom_id
+        response, error = _told(outcome, name)
+        text = msgspec.json.encode(
+            _ResultLine(id=f"batch_req_{name}", custom_id=custom_id, response=response, error=error)
+        )
+        return Result(text, is_answer=response is not None and response.status_code == _OK)
+
+    def interrupted(self, batch: Batch) -> FaultError:
+        """Return why a line of the batch never became a job."""
+        reason = Reason.DEADLINE if batch.cancel_requested_at is None else Reason.USER
+        code, message = _INTERRUPTIONS[reason]
+        return Interrupted(Fault(code=FaultCode.CONFLICT, message=message, field=code))
+
+
+def _told(outcome: Job | FaultError, name: str) -> tuple[_Response | None, _Error | None]:
+    if isinstance(outcome, Interrupted):
+        return None, _Error(code=outcome.fault.field or "", message=outcome.fault.message)
+    if isinstance(outcome, FaultError):
+        return _refusal(outcome.fault, name), None
+    if outcome.state is State.CANCELED and outcome.reason in _INTERRUPTIONS:
+        code, message = _INTERRUPTIONS[Reason(outcome.reason)]
+        return None, _Error(code=code, message=message)
+    if outcome.state is not State.SUCCEEDED:
+        return _refusal(failure_of(outcome).fault, name), None
+    try:
+        return _Response(status_code=_OK, request_id=name, body=Raw(body_of(outcome))), None
+    except FaultError as error:
+        return _refusal(error.fault, name), None
+
+
+def _refusal(fault: Fault, name: str) -> _Response:
+    body = Raw(msgspec.json.encode(from_fault(fault)))
+    return _Response(status_code=HTTP[fault.code], request_id=name, body=body)

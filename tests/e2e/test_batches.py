@@ -1,0 +1,191 @@
+"""Batches of both kinds over raw HTTP: taken as a whole or line by line, canceled, and seen by their account alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from gridloom_contract.registry import BLOB
+from gridloom_testing.clients import ApiClient
+from gridloom_testing.grid import Grid, open_grid
+from gridloom_testing.servers import Infra, MongoServer
+
+BATCHES = "/v1/batches"
+FILES = "/v1/files"
+CHAT = "/v1/chat/completions"
+_PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def batch_grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A grid that keeps files."""
+    with open_grid(infra, mongo_server, tmp_path_factory.mktemp("grid")) as grid:
+        grid.start_all(BLOB, slots=8)
+        yield grid
+
+
+@pytest.fixture
+async def client(batch_grid: Grid) -> AsyncIterator[ApiClient]:
+    """A client of a new account."""
+    async with batch_grid.client() as client:
+        yield client
+
+
+def entry(prompt: str = "Say hello. [[tokens=2]]", **body: Any) -> dict[str, Any]:
+    """Return one request of a batch."""
+    messages = [{"role": "user", "content": prompt}]
+    return {"endpoint": CHAT, "body": {"model": "synthetic", "messages": messages} | body}
+
+
+def line(number: int, **body: Any) -> dict[str, Any]:
+    """Return one line of a file."""
+    return {"custom_id": f"line-{number}", "method": "POST", "url": CHAT, "body": entry()["body"] | body}
+
+
+async def uploaded(client: ApiClient, *lines: object) -> str:
+    """Upload a file of these lines and return its id."""
+    form = aiohttp.FormData()
+    form.add_field("purpose", "batch")
+    form.add_field("file", b"\n".join(map(msgspec.json.encode, lines)), filename="lines.jsonl")
+    async with client.session.post(FILES, data=form) as answer:
+        body = await answer.json()
+        assert answer.status == 200, body
+    return str(body["id"])
+
+
+async def read(client: ApiClient, file: str) -> list[dict[str, Any]]:
+    """Return the lines of a file."""
+    async with client.session.get(f"{FILES}/{file}/content") as answer:
+        assert answer.status == 200
+        return [msgspec.json.decode(text) for text in (await answer.read()).splitlines()]
+
+
+async def made_of(client: ApiClient, file: str, **fields: Any) -> dict[str, Any]:
+    """Make a batch of a file."""
+    order = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"} | fields
+    answer = await client.call("POST", BATCHES, order)
+    assert answer.status == 200, answer.body
+    return dict(answer.body)
+
+
+async def until(client: ApiClient, batch: str, *statuses: str) -> dict[str, Any]:
+    """Return the batch once it is in one of these states. Raises TimeoutError."""
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while (found := (await client.call("GET", f"{BATCHES}/{batch}")).body)["status"] not in statuses:
+            await asyncio.sleep(0.1)
+    return dict(found)
+
+
+async def test_a_batch_of_requests_is_taken_and_shows_its_jobs_in_order(client: ApiClient) -> None:
+    order = {"requests": [entry("One. [[tokens=1]]"), entry("Two. [[tokens=2]]")], "label": "two"}
+    answer = await client.call("POST", BATCHES, order)
+    assert answer.status == 202
+    assert (answer.body["label"], answer.body["total"]) == ("two", 2)
+    batch = await until(client, answer.body["id"], "DONE")
+    assert (batch["processed"], batch["failed"], batch["queued"], batch["processing"]) == (2, 0, 0, 0)
+    assert [job["status"] for job in batch["jobs"]] == ["PROCESSED", "PROCESSED"]
+    results = [(await client.call("GET", f"/v1/jobs/{job['id']}")).body["result"] for job in batch["jobs"]]
+    assert [result["usage"]["completion_tokens"] for result in results] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "kind", "field"),
+    [
+        ({"requests": [entry()] * 257}, 400, "too_large", "requests"),
+        ({"requests": []}, 400, "invalid_request", "requests"),
+        ({"requests": [entry(), {"endpoint": CHAT, "body": {}}]}, 400, "invalid_request", "requests[1].model"),
+        ({"requests": [entry(), entry(messages=[])]}, 400, "invalid_request", "requests[1].messages"),
+        ({"requests": [entry(), entry() | {"endpoint": "/v1/images"}]}, 400, "invalid_request", "requests[1].endpoint"),
+        ({"requests": [entry(), entry(model="nobody")]}, 404, "no_provider", "requests[1].body.model"),
+        ({"label": "empty"}, 400, "invalid_request", "input_file_id"),
+        ({"input_file_id": "file-none", "endpoint": CHAT}, 404, "not_found", None),
+        ({"input_file_id": "file-none", "endpoint": "/v1/images"}, 400, "invalid_request", "endpoint"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else str(value),
+)
+async def test_one_thing_that_is_wrong_refuses_a_whole_batch(
+    client: ApiClient, order: dict[str, Any], status: int, kind: str, field: str | None
+) -> None:
+    answer = await client.call("POST", BATCHES, order)
+    problem = answer.body["error"]
+    assert (answer.status, problem["type"], problem["param"]) == (status, kind, field)
+    assert answer.body["detail"] == problem["message"]
+    assert (await client.call("GET", "/v1/jobs")).body["data"] == []
+    assert (await client.call("GET", BATCHES)).body["data"] == []
+
+
+async def test_lines_run_on_their_own_and_results_name_them(client: ApiClient) -> None:
+    bad = [line(7, messages=[]), line(8, model="nobody")]
+    file = await uploaded(client, *(line(number) for number in range(7)), *bad)
+    made = await made_of(client, file, metadata={"of": "nine"})
+    assert (made["object"], made["status"], made["metadata"]) == ("batch", "validating", {"of": "nine"})
+    batch = await until(client, made["id"], "completed", "failed")
+    assert batch["request_counts"] == {"total": 9, "completed": 7, "failed": 2}
+    answers, errors = await read(client, batch["output_file_id"]), await read(client, batch["error_file_id"])
+    assert [each["custom_id"] for each in answers] == [f"line-{number}" for number in range(7)]
+    assert {each["response"]["body"]["usage"]["completion_tokens"] for each in answers} == {2}
+    told = [(each["custom_id"], each["response"]["status_code"], each["error"]) for each in errors]
+    assert told == [("line-7", 400, None), ("line-8", 404, None)]
+    assert (await client.call("GET", "/v1/jobs")).body["data"] == []
+
+
+async def test_a_file_that_is_wrong_fails_its_batch_line_by_line(client: ApiClient) -> None:
+    wrong = [line(1), line(1), line(2) | {"url": "/v1/embeddings"}, {"custom_id": "x"}, 5]
+    made = await made_of(client, await uploaded(client, *wrong))
+    batch = await until(client, made["id"], "completed", "failed")
+    assert batch["status"] == "failed"
+    told = [(each["line"], each["code"]) for each in batch["errors"]["data"]]
+    assert told == [
+        (2, "duplicate_custom_id"),
+        (3, "mismatched_endpoint"),
+        (4, "invalid_request"),
+        (5, "invalid_request"),
+    ]
+    assert batch["output_file_id"] is batch["error_file_id"] is None
+
+
+async def test_canceling_a_batch_cancels_its_jobs_and_keeps_what_is_done(client: ApiClient) -> None:
+    slow = [line(number) for number in range(2)] + [
+        line(number, messages=[{"role": "user", "content": "Slow. [[tokens=600]] [[rate=10]]"}])
+        for number in range(2, 30)
+    ]
+    made = await made_of(client, await uploaded(client, *slow))
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while (await client.call("GET", f"{BATCHES}/{made['id']}")).body["request_counts"]["completed"] < 2:
+            await asyncio.sleep(0.1)
+    canceled = await client.call("POST", f"{BATCHES}/{made['id']}/cancel")
+    assert (canceled.status, canceled.body["status"]) == (200, "cancelling")
+    batch = await until(client, made["id"], "cancelled")
+    assert batch["request_counts"] == {"total": 30, "completed": 2, "failed": 28}
+    errors = await read(client, batch["error_file_id"])
+    assert {each["error"]["code"] for each in errors} == {"batch_cancelled"}
+    again = await client.call("POST", f"{BATCHES}/{made['id']}/cancel")
+    assert (again.status, again.body["status"]) == (200, "cancelled")
+
+
+async def test_what_is_one_accounts_is_not_another_ones(batch_grid: Grid, client: ApiClient) -> None:
+    file = await uploaded(client, line(1))
+    batch = (await made_of(client, file))["id"]
+    requests = (await client.call("POST", BATCHES, {"requests": [entry()]})).body["id"]
+    async with batch_grid.client() as other:
+        for method, path in (
+            ("GET", f"{FILES}/{file}"),
+            ("GET", f"{FILES}/{file}/content"),
+            ("DELETE", f"{FILES}/{file}"),
+            *(("GET", f"{BATCHES}/{one}") for one in (batch, requests)),
+            *(("POST", f"{BATCHES}/{one}/cancel") for one in (batch, requests)),
+            ("GET", f"{FILES}?after={file}"),
+            ("GET", f"{BATCHES}?after={batch}"),
+        ):
+            answer = await other.call(method, path)
+            assert (answer.status, answer.body["error"]["type"]) == (404, "not_found"), path
+        order = {"input_file_id": file, "endpoint": CHAT}
+        assert (await other.call("POST", BATCHES, order)).status == 404
+        assert (await other.call("GET", FILES)).body["data"] == []
+        assert (await other.call("GET", BATCHES)).body["data"] == []
+    assert (await until(client, batch, "completed"))["request_counts"]["completed"] == 1
