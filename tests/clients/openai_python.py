@@ -119,6 +119,7 @@ def errors() -> Any:
     stranger = OpenAI(base_url=URL, api_key="wrong", max_retries=0)
     broken: Any = [{"role": "user", "content": "[[fail]]"}]
     wrong: Any = [{"role": "user", "content": "[[reject]]"}]
+    sound = ("loom.wav", b"RIFF")
     return {
         "unknown_model": refused(lambda: client.chat.completions.create(model="nobody", messages=HELLO)),
         "wrong_key": refused(stranger.models.list),
@@ -126,6 +127,8 @@ def errors() -> Any:
         "refused_by_engine": refused(lambda: client.chat.completions.create(model="synthetic", messages=wrong)),
         "broken_engine": refused(lambda: patient.chat.completions.create(model="synthetic", messages=broken)),
         "images": refused(lambda: client.images.generate(model="synthetic", prompt="a loom")),
+        "speech": refused(lambda: client.audio.speech.create(model="synthetic", voice="alloy", input="Loom")),
+        "transcription": refused(lambda: client.audio.transcriptions.create(model="synthetic", file=sound)),
         "no_such_model": refused(lambda: client.models.retrieve("no/such/model")),
     }
 

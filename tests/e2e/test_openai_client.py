@@ -1,4 +1,4 @@
-"""The official Python client, unmodified but for its base URL: API.md §5, calls 19 to 28 and 34, and all of §2.3."""
+"""The official Python client, unmodified but for its base URL: API.md §5, calls 19 to 30 and 34, and all of §2.3."""
 
 from __future__ import annotations
 
@@ -126,6 +126,8 @@ ERRORS = {
     "refused_by_engine": ("BadRequestError", 400, "invalid_request", None),
     "broken_engine": ("InternalServerError", 502, "upstream_error", None),
     "images": ("NotFoundError", 404, "not_found", None),
+    "speech": ("NotFoundError", 404, "not_found", None),
+    "transcription": ("NotFoundError", 404, "not_found", None),
     "no_such_model": ("NotFoundError", 404, "not_found", None),
 }
 
