@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientError, FormData
 
@@ -240,6 +242,27 @@ async def test_a_reader_that_was_cut_off_goes_on_at_another_gateway(client: ApiC
     assert whole.text == document["result"]["choices"][0]["message"]["content"]
     assert (third.is_done, whole.is_done) == (True, True)
     assert third.chunks[-1]["usage"] == document["result"]["usage"]
+
+
+async def test_a_reader_that_takes_nothing_is_disconnected_and_its_job_canceled(grid: Grid, client: ApiClient) -> None:
+    port = free_port()
+    grid.start(GATEWAY, port=port, stream_write_timeout_seconds=0.5)
+    await grid.until_ready()
+    body = msgspec.json.encode(chat("[[tokens=400]] [[rate=40]] [[repeat=20000]]", stream=True))
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection(LOOPBACK, port, limit=1024)
+    writer.write(head.encode() + body)
+    headers = (await reader.readuntil(b"\r\n\r\n")).decode()
+    (job,) = re.findall(r"(?m)^X-Gridloom-Job: (\w+)\r$", headers)
+
+    document = await until(client, job, "CANCELED", "FAILED", "PROCESSED")
+    writer.close()
+
+    assert document["status"] == "CANCELED"
+    timeline = await client.timeline(ids.as_uuid(ids.from_base32(job)))
+    assert timeline[-1]["reason"] == "client_gone"
 
 
 async def test_a_stream_whose_gateway_dies_is_resumed_at_another(grid: Grid, client: ApiClient) -> None:

@@ -64,4 +64,8 @@ async def send(
     except FaultError as error:
         # The answer has begun, so the fault can only end it; who reconnects gets to know.
         log.warning("stream.broken", code=str(error.fault.code))
+    except TimeoutError:
+        log.info("stream.not_read", job=job_name)
+        if request.transport is not None:
+            request.transport.abort()
     return response
