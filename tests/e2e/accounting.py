@@ -38,18 +38,25 @@ async def rows_in_csv(client: ApiClient, **query: str) -> list[dict[str, str]]:
 
 
 async def until_counted(client: ApiClient, jobs: int, within_seconds: float = 30.0) -> dict[str, Any]:
-    """Return the account's statement once so many endings are in it."""
+    """Return the account's statement once so many endings are in it, and the quota service knows of them, too."""
     total = 0
     try:
         async with asyncio.timeout(within_seconds):
             while True:
                 statement = await usage_of(client)
                 total = statement["total"]["jobs"]
-                if total >= jobs:
+                if total >= jobs and _is_settled(statement):
                     return statement
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
         raise AssertionError(f"{total} of {jobs} endings were counted") from None
+
+
+def _is_settled(statement: dict[str, Any]) -> bool:
+    """Whether the month's quota is as far as the ledger, where it is shown and this month's alone."""
+    total, quota = statement["total"], statement["quota"]
+    tokens = total["input_tokens"] + total["output_tokens"]
+    return quota is None or all(window["used"] >= tokens for window in quota["windows"])
 
 
 async def line_of(client: ApiClient, job: str, within_seconds: float = 30.0) -> dict[str, Any]:

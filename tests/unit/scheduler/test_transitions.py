@@ -160,6 +160,22 @@ def test_a_job_that_nobody_claimed_says_what_it_waited_for(held: dict[str, Any],
     assert "60 seconds" in job.error.message
 
 
+def test_a_job_held_for_a_quota_waits_for_capacity_only_once_it_is_let_go() -> None:
+    waiting = a_record(capacity_wait_seconds=60.0, capacity_at=NOW)
+
+    held = transitions.over_quota(waiting, LATER, a_moment()).after
+    assert held.capacity_at is None
+    assert transitions.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == LATER + timedelta(seconds=60)
+
+
+def test_a_call_that_somebody_waits_for_goes_on_waiting_while_its_quota_has_no_room() -> None:
+    waiting = a_record(capacity_wait_seconds=60.0, capacity_at=NOW, sync=True)
+
+    held = transitions.over_quota(waiting, LATER, a_moment()).after
+    assert held.capacity_at == NOW
+    assert transitions.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == NOW
+
+
 def test_who_claims_a_job_ends_its_wait_and_a_retry_begins_it_anew() -> None:
     waiting = a_record(capacity_wait_seconds=60.0, capacity_at=LATER)
     claimed = transitions.assigned(waiting, PLACEMENT, LEASE, a_moment()).after

@@ -114,16 +114,21 @@ def assigned(
 
 
 def over_quota(job: JobRecord, until: datetime, moment: Moment) -> Change:
-    """The account's quota has no room for the job's tokens before that time, unless somebody says so."""
+    """The account's quota has no room for the job's tokens before that time, unless somebody says so.
+
+    A quota refuses nothing: what nobody waits for on the line does not wait for capacity meanwhile.
+    """
     facts = Facts(job, moment)
     facts.state(events.JobHeld, reason=Reason.QUOTA, until=until)
-    return facts.change(state=State.HELD, reason=Reason.QUOTA, held_until=until)
+    patience = {} if job.sync else _no_more_waiting(job)
+    return facts.change(**patience, state=State.HELD, reason=Reason.QUOTA, held_until=until)
 
 
 def thawed(job: JobRecord, fair: float, moment: Moment) -> Change:
     """There may be room for a job that was held for its account's quota: it has a place in fair time again."""
     change = released(job, moment)
-    return replace(change, values={**change.values, "fair": fair})
+    patience = {} if job.sync else _waiting_again(job, moment)
+    return replace(change, values={**change.values, **patience, "fair": fair})
 
 
 def started(job: JobRecord, moment: Moment) -> Change:
