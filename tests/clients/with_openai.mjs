@@ -96,7 +96,7 @@ const calls = {
   async embeddings() {
     const ask = { model: "embedder", input: ["loom", "grid"] };
     const [silent, float] = [await client.embeddings.create(ask), await client.embeddings.create({ ...ask, encoding_format: "float" })];
-    return { silent, float };
+    return { silent, float, tokens: await client.embeddings.create({ ...ask, input: [[1, 2], [3]] }) };
   },
 
   async responses() {

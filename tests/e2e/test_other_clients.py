@@ -12,15 +12,14 @@ from typing import Any
 
 import pytest
 
-from e2e.clients import FRAMEWORKS_PYTHON, SCRIPTS, install_clients, install_node_clients, run_client
+from e2e.clients import FRAMEWORKS_PYTHON, SCRIPTS, install_clients, install_node_clients, run_client, until_served
 from gridloom_contract.registry import WORKER
 from gridloom_local.plan import LLAMACPP, MODELS
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
 
 REAL_MODEL = MODELS[LLAMACPP]
-HELLO = "satin knot stitch cloth fibre"
-"""What the synthetic engine answers to the greeting of all scripts."""
+HELLO = "satin knot stitch cloth fibre"  # what the synthetic engine answers to the greeting of all scripts
 ERRORS = {
     "unknown_model": ("NotFoundError", "unknown model 'nobody'"),
     "wrong_key": ("AuthenticationError", "not valid"),
@@ -37,6 +36,7 @@ def clients_grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pyte
         grid.start(WORKER, grid.enrol(), models="lonely", slots=1)
         grid.start(WORKER, grid.enrol(), engine=LLAMACPP, models=REAL_MODEL, threads=1, context_tokens=512)
         grid.wait_until_ready()
+        asyncio.run(until_served(grid, 5))
         yield grid
 
 
@@ -227,6 +227,7 @@ def test_openai_of_npm_calls_tools_and_gets_shapes_and_vectors(node: Heard) -> N
     silent, numbers = told["embeddings"]["silent"]["data"], told["embeddings"]["float"]["data"]
     for one, other in zip(silent, numbers, strict=True):
         assert one["embedding"] == pytest.approx(other["embedding"], abs=1e-6)
+    assert [item["index"] for item in told["embeddings"]["tokens"]["data"]] == [0, 1]
 
 
 def test_openai_of_npm_speaks_of_responses(node: Heard) -> None:
