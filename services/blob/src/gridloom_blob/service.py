@@ -11,7 +11,6 @@ from gridloom_blob.bucket import Bucket, BucketSettings, open_bucket
 from gridloom_blob.files import AccountFiles, FileLimits
 from gridloom_blob.handlers import Confirmations, Endings, Objects, Slots
 from gridloom_blob.jobs import Jobs
-from gridloom_blob.outages import said_so, told_again
 from gridloom_blob.plans import Plans
 from gridloom_blob.reserving import Minting, Reservations
 from gridloom_blob.retention import Retention
@@ -28,6 +27,7 @@ from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.clock import SystemClock
 from gridloom_kit.mongo import Database, ensure_indexes, open_database
+from gridloom_kit.outages import said_so, told_again
 from gridloom_kit.service import Answer, Consume, Service, answer, check, hear, tick
 
 NAME = registry.BLOB

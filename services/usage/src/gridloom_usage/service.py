@@ -13,13 +13,13 @@ from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.clock import SystemClock
 from gridloom_kit.mongo import Database, ensure_indexes, open_database
+from gridloom_kit.outages import said_so, told_again
 from gridloom_kit.service import Answer, Consume, Service, answer, check, task, tick
 from gridloom_usage import metrics
 from gridloom_usage.catching_up import CatchingUp, Rounds
 from gridloom_usage.endings import Endings
 from gridloom_usage.handlers import Accounting, UsageDesk
 from gridloom_usage.lag import Lag
-from gridloom_usage.outages import said_so, told_again
 from gridloom_usage.recorder import Books, Recorder
 from gridloom_usage.settings import Settings
 from gridloom_usage.store.batches import BatchStore

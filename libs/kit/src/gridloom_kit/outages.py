@@ -6,11 +6,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gridloom_contract.base import Message
-from gridloom_domain.errors import Unavailable
+from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_kit.consume import Retry
-from gridloom_usage.store.errors import StoreError
+from gridloom_kit.mongo import DatabaseError
 
 _AFTER_SECONDS = 1.0
+_UNAVAILABLE = Fault(
+    code=FaultCode.UNAVAILABLE,
+    message="the database does not answer",
+    retryable=True,
+    retry_after_seconds=_AFTER_SECONDS,
+)
 
 
 def told_again(handler: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
@@ -19,8 +25,8 @@ def told_again(handler: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awa
     async def handle(message: Any) -> None:
         try:
             await handler(message)
-        except StoreError as error:
-            raise Retry(f"the usage database failed: {error}", _AFTER_SECONDS) from error
+        except DatabaseError as error:
+            raise Retry(f"the database failed: {error}", _AFTER_SECONDS) from error
 
     return handle
 
@@ -31,7 +37,7 @@ def said_so(handler: Callable[[Any], Awaitable[Message]]) -> Callable[[Any], Awa
     async def handle(message: Any) -> Message:
         try:
             return await handler(message)
-        except StoreError as error:
-            raise Unavailable("the usage database does not answer", retry_after_seconds=_AFTER_SECONDS) from error
+        except DatabaseError as error:
+            raise FaultError(_UNAVAILABLE) from error
 
     return handle
