@@ -6,17 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 
+from e2e.uploads import FILES, lines_uploaded
 from gridloom_contract.registry import BLOB
 from gridloom_testing.clients import ApiClient
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
 
 BATCHES = "/v1/batches"
-FILES = "/v1/files"
 CHAT = "/v1/chat/completions"
 _PATIENCE_SECONDS = 30.0
 
@@ -45,17 +44,6 @@ def entry(prompt: str = "Say hello. [[tokens=2]]", **body: Any) -> dict[str, Any
 def line(number: int, **body: Any) -> dict[str, Any]:
     """Return one line of a file."""
     return {"custom_id": f"line-{number}", "method": "POST", "url": CHAT, "body": entry()["body"] | body}
-
-
-async def uploaded(client: ApiClient, *lines: object) -> str:
-    """Upload a file of these lines and return its id."""
-    form = aiohttp.FormData()
-    form.add_field("purpose", "batch")
-    form.add_field("file", b"\n".join(map(msgspec.json.encode, lines)), filename="lines.jsonl")
-    async with client.session.post(FILES, data=form) as answer:
-        body = await answer.json()
-        assert answer.status == 200, body
-    return str(body["id"])
 
 
 async def read(client: ApiClient, file: str) -> list[dict[str, Any]]:
@@ -121,7 +109,7 @@ async def test_one_thing_that_is_wrong_refuses_a_whole_batch(
 
 async def test_lines_run_on_their_own_and_results_name_them(client: ApiClient) -> None:
     bad = [line(7, messages=[]), line(8, model="nobody")]
-    file = await uploaded(client, *(line(number) for number in range(7)), *bad)
+    file = await lines_uploaded(client, *(line(number) for number in range(7)), *bad)
     made = await made_of(client, file, metadata={"of": "nine"})
     assert (made["object"], made["status"], made["metadata"]) == ("batch", "validating", {"of": "nine"})
     batch = await until(client, made["id"], "completed", "failed")
@@ -136,7 +124,7 @@ async def test_lines_run_on_their_own_and_results_name_them(client: ApiClient) -
 
 async def test_a_file_that_is_wrong_fails_its_batch_line_by_line(client: ApiClient) -> None:
     wrong = [line(1), line(1), line(2) | {"url": "/v1/embeddings"}, {"custom_id": "x"}, 5]
-    made = await made_of(client, await uploaded(client, *wrong))
+    made = await made_of(client, await lines_uploaded(client, *wrong))
     batch = await until(client, made["id"], "completed", "failed")
     assert batch["status"] == "failed"
     told = [(each["line"], each["code"]) for each in batch["errors"]["data"]]
@@ -154,7 +142,7 @@ async def test_canceling_a_batch_cancels_its_jobs_and_keeps_what_is_done(client:
         line(number, messages=[{"role": "user", "content": "Slow. [[tokens=600]] [[rate=10]]"}])
         for number in range(2, 30)
     ]
-    made = await made_of(client, await uploaded(client, *slow))
+    made = await made_of(client, await lines_uploaded(client, *slow))
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while (await client.call("GET", f"{BATCHES}/{made['id']}")).body["request_counts"]["completed"] < 2:
             await asyncio.sleep(0.1)
@@ -169,7 +157,7 @@ async def test_canceling_a_batch_cancels_its_jobs_and_keeps_what_is_done(client:
 
 
 async def test_what_is_one_accounts_is_not_another_ones(batch_grid: Grid, client: ApiClient) -> None:
-    file = await uploaded(client, line(1))
+    file = await lines_uploaded(client, line(1))
     batch = (await made_of(client, file))["id"]
     requests = (await client.call("POST", BATCHES, {"requests": [entry()]})).body["id"]
     async with batch_grid.client() as other:

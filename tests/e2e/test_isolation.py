@@ -13,7 +13,7 @@ import pytest
 from e2e.described import Call, calls_in
 from e2e.hooks import delivery_of, secret_of
 from e2e.shelf import MODEL, Shelf
-from e2e.uploads import slot_for
+from e2e.uploads import lines_uploaded, slot_for
 from gridloom_contract.registry import BLOB, GATEWAY, USAGE, WEBHOOK
 from gridloom_domain import ids
 from gridloom_local.servers import LOOPBACK, free_port
@@ -33,7 +33,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 """How each API spells the id of a job; the others as a UUID."""
 UNAUTHENTICATED = frozenset({"unauthenticated", "unauthorized", "not_authenticated"})
 
-NAMING = frozenset({"job_id", "deliveries", "tag"})
+NAMING = frozenset({"job_id", "deliveries", "tag", "input_file_id", "after"})
 """Fields of queries and bodies that name what belongs to somebody."""
 HARMLESS = (
     frozenset({"model", "model_match", "prompt", "priority", "timeout_seconds", "webhook_url", "blob_type"})
@@ -44,6 +44,7 @@ HARMLESS = (
     | {"async", "visibility", "collection", "stream_options", "active", "input", "encoding_format", "instructions"}
     | {"tools", "tool_choice", "parallel_tool_calls", "text", "reasoning", "max_output_tokens", "top_logprobs"}
     | {"metadata", "user", "conversation", "previous_response_id"}
+    | {"endpoint", "completion_window", "requests", "label", "purpose", "order"}
 )
 """Those that name nothing of anybody's."""
 TAG = "the owner's own tag"
@@ -164,13 +165,14 @@ async def test_every_other_route_tells_a_stranger_nothing_and_does_nothing_to_ot
     delivery = (await delivery_of(client, jobs[1], "pending"))["id"]
     secret = await secret_of(client)
     before = [await client.job(job) for job in [*jobs, waiting]]
-    things = {"job_id": waiting, "deliveries": [delivery], "tag": TAG}
+    file = await lines_uploaded(client, {"whose": "the owner's"})
+    things = {"job_id": waiting, "deliveries": [delivery], "tag": TAG, "input_file_id": file, "after": file}
 
     for call in [call for call in calls if call.is_for_accounts and not call.names]:
         answer = await told_about(stranger, call, things)
         assert answer.status not in {401, 403, 405, 500}, (call, answer)
         shown = str(answer.body)
-        assert not [one for one in (*jobs, waiting, delivery, secret) if one in shown], (call, shown)
+        assert not [one for one in (*jobs, waiting, delivery, secret, file) if one in shown], (call, shown)
 
     assert [await client.job(job) for job in [*jobs, waiting]] == before
     assert await secret_of(client) == secret

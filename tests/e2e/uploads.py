@@ -1,4 +1,4 @@
-"""What tests of files share: pictures, and the three steps from a pending job to its file."""
+"""What tests of files share: pictures, the three steps from a pending job to its file, and files for batches."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gridloom_testing.clients import Answer, ApiClient
 from integration.worker.rude_engine import Behave, answers
 
 BLOBS = "/api/v1/blobs"
+FILES = "/v1/files"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 200
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00\xff" * 1_000
 
@@ -56,3 +57,14 @@ async def attached(client: ApiClient, job: str, content: bytes = PNG) -> Answer:
     confirmed = await confirmation(client, await uploaded(client, job, content))
     assert confirmed.status == 200, confirmed.body
     return confirmed
+
+
+async def lines_uploaded(client: ApiClient, *lines: object) -> str:
+    """Upload a file of these lines and return its id."""
+    form = aiohttp.FormData()
+    form.add_field("purpose", "batch")
+    form.add_field("file", b"\n".join(map(msgspec.json.encode, lines)), filename="lines.jsonl")
+    async with client.session.post(FILES, data=form) as answer:
+        body = await answer.json()
+        assert answer.status == 200, body
+    return str(body["id"])

@@ -22,7 +22,7 @@ some_counts = st.dictionaries(st.sampled_from(sorted(set(State) - {State.UNKNOWN
 
 
 def a_batch(**changes: Any) -> Batch:
-    usual = {"batch": "b", "account": "a", "key": "k", "dialect": "openai", "created_at": NOON}
+    usual: dict[str, Any] = {"batch": "b", "account": "a", "key": "k", "dialect": "openai", "created_at": NOON}
     return Batch(**(usual | changes))
 
 
