@@ -17,6 +17,7 @@ from gridloom_testing.servers import Infra, MongoServer
 
 BATCHES = "/v1/batches"
 CHAT = "/v1/chat/completions"
+REFUSALS = {400: "invalid_req", 415: "unsupported"}
 _PATIENCE_SECONDS = 30.0
 
 
@@ -154,6 +155,33 @@ async def test_canceling_a_batch_cancels_its_jobs_and_keeps_what_is_done(client:
     assert {each["error"]["code"] for each in errors} == {"batch_cancelled"}
     again = await client.call("POST", f"{BATCHES}/{made['id']}/cancel")
     assert (again.status, again.body["status"]) == (200, "cancelled")
+
+
+async def test_what_is_sent_again_with_its_key_is_made_once(client: ApiClient) -> None:
+    file = await lines_uploaded(client, line(1), key="file")
+    assert await lines_uploaded(client, line(1), key="file") == file
+    assert [each["id"] for each in (await client.call("GET", FILES)).body["data"]] == [file]
+    for order in ({"input_file_id": file, "endpoint": CHAT}, {"requests": [entry(), entry()]}):
+        made = [await client.call("POST", BATCHES, order, key=str(order)[:9]) for _ in range(2)]
+        assert made[0].body["id"] == made[1].body["id"]
+    assert len((await client.call("GET", BATCHES)).body["data"]) == 2
+    assert len((await client.call("GET", "/v1/jobs")).body["data"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content", "status"),
+    [
+        ("application/json", b"{}", 415),
+        ("multipart/form-data; boundary=x", b"nothing of a form", 400),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=purpose\r\n\r\nbatch", 400),
+        ("multipart/form-data", b"", 400),
+        ("multipart/form-data; boundary=x", b"--x--\r\n", 400),
+    ],
+)
+async def test_what_is_no_upload_is_refused(client: ApiClient, content_type: str, content: bytes, status: int) -> None:
+    headers = {"Content-Type": content_type}
+    async with client.session.post(FILES, data=content, headers=headers) as answer:
+        assert (answer.status, (await answer.json())["error"]["type"][:11]) == (status, REFUSALS[status])
 
 
 async def test_what_is_one_accounts_is_not_another_ones(batch_grid: Grid, client: ApiClient) -> None:

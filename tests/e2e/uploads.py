@@ -59,12 +59,14 @@ async def attached(client: ApiClient, job: str, content: bytes = PNG) -> Answer:
     return confirmed
 
 
-async def lines_uploaded(client: ApiClient, *lines: object) -> str:
-    """Upload a file of these lines and return its id."""
-    form = aiohttp.FormData()
-    form.add_field("purpose", "batch")
-    form.add_field("file", b"\n".join(map(msgspec.json.encode, lines)), filename="lines.jsonl")
-    async with client.session.post(FILES, data=form) as answer:
+async def lines_uploaded(client: ApiClient, *lines: object, key: str = "") -> str:
+    """Upload a file of these lines and return its id. `key` is an `Idempotency-Key`."""
+    form = aiohttp.MultipartWriter("form-data", boundary="the-same-every-time")
+    form.append("batch").set_content_disposition("form-data", name="purpose")
+    content = b"\n".join(map(msgspec.json.encode, lines))
+    form.append(content).set_content_disposition("form-data", name="file", filename="lines.jsonl")
+    headers = {"Idempotency-Key": key} if key else {}
+    async with client.session.post(FILES, data=form, headers=headers) as answer:
         body = await answer.json()
         assert answer.status == 200, body
     return str(body["id"])

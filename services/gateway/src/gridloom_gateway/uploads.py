@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
 
 from gridloom_domain.errors import Invalid, RequestTimeout, UnsupportedMedia
 from gridloom_gateway.library import too_large
@@ -38,15 +38,15 @@ class FormReader:
     most_bytes: int
     silence_seconds: float
 
-    async def read(self, request: web.Request, known: Collection[str]) -> Form:
-        """Return the form. Fields that are not `known` are ignored.
+    async def read(self, request: web.Request, known: Collection[str], body: bytes | None = None) -> Form:
+        """Return the form. Fields that are not `known` are ignored. With `body` it was read before.
 
         Raises `UnsupportedMedia`, `Malformed`, `Invalid` (no file), `TooLarge` or `RequestTimeout`.
         """
         if not request.headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("multipart/form-data"):
             raise UnsupportedMedia("send a file as multipart/form-data")
         try:
-            return await self._parts(await request.multipart(), known)
+            return await self._parts(MultipartReader(request.headers, _content_of(request, body)), known)
         except TimeoutError:
             raise RequestTimeout(f"nothing arrived within {self.silence_seconds:g} seconds") from None
         except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError) as error:
@@ -88,3 +88,12 @@ class FormReader:
     async def _timed(self, step: Awaitable[T]) -> T:
         async with asyncio.timeout(self.silence_seconds):
             return await step
+
+
+def _content_of(request: web.Request, body: bytes | None) -> StreamReader:
+    if body is None:
+        return request.content
+    content = StreamReader(request.protocol, _PIECE_BYTES, loop=asyncio.get_running_loop())
+    content.feed_data(body)
+    content.feed_eof()
+    return content

@@ -40,7 +40,7 @@ def dialect(supplies: Supplies) -> Dialect:
             *responses.routes(responses.Responses(responding, bodies)),
             *jobs.routes(jobs.Jobs(desk, outputs)),
             *batches.routes(batches.BatchRoutes(desk, supplies.batches, supplies.library, bodies, supplies.clock)),
-            *files.routes(files.FileRoutes(desk, supplies.library, terms)),
+            *files.routes(files.FileRoutes(desk, supplies.library, bodies, terms)),
             *later.routes(),
         ),
         render=render,

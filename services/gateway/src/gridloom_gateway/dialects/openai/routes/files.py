@@ -17,7 +17,7 @@ from gridloom_gateway.dialects.openai.translate import files as translate
 from gridloom_gateway.dialects.openai.wire import files as wire
 from gridloom_gateway.library import Library, NewFile
 from gridloom_gateway.people import READ, WRITE, Caller
-from gridloom_gateway.reading import invalid, query
+from gridloom_gateway.reading import BodyReader, invalid, query
 from gridloom_gateway.route import Route
 from gridloom_gateway.supplies import Terms
 from gridloom_gateway.uploads import FormReader
@@ -38,13 +38,15 @@ class FileRoutes:
 
     desk: Desk
     library: Library
+    bodies: BodyReader
     terms: Terms
 
     async def create(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """POST /files."""
         with TemporaryDirectory(prefix="gridloom-upload-") as folder:
             reader = FormReader(Path(folder), self.library.max_file_bytes, self.terms.body_seconds)
-            form = await reader.read(request, (_PURPOSE, _EXPIRY))
+            known = await self.bodies.read(request) if caller.new_id is not None else None
+            form = await reader.read(request, (_PURPOSE, _EXPIRY), known)
             told = _told(form.fields)
             wanted = NewFile(
                 file=self.desk.mint(caller),
@@ -81,7 +83,16 @@ def routes(files: FileRoutes) -> tuple[Route, ...]:
     """Return the rows."""
     path, document = "/files/{id}", wire.FileDocument
     return (
-        Route("POST", "/files", files.create, "Upload a file", response=document, faults=_UPLOAD, scope=WRITE),
+        Route(
+            "POST",
+            "/files",
+            files.create,
+            "Upload a file as multipart/form-data: `purpose` and `file`",
+            response=document,
+            faults=_UPLOAD,
+            scope=WRITE,
+            is_made_under_id=True,
+        ),
         Route(
             "GET",
             "/files",
@@ -89,7 +100,7 @@ def routes(files: FileRoutes) -> tuple[Route, ...]:
             "List files",
             response=wire.FileList,
             query=wire.ListQuery,
-            faults=_ONE,
+            faults=(FaultCode.INVALID, FaultCode.NOT_FOUND),
             scope=READ,
         ),
         Route("GET", path, files.get, "Get a file", response=document, faults=_ONE, scope=READ),
