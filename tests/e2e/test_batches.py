@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ import pytest
 
 from e2e.uploads import FILES, lines_uploaded
 from gridloom_contract.registry import BLOB
+from gridloom_domain import ids
+from gridloom_kit.mongo import open_database
 from gridloom_testing.clients import ApiClient
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
@@ -68,6 +71,14 @@ async def until(client: ApiClient, batch: str, *statuses: str) -> dict[str, Any]
         while (found := (await client.call("GET", f"{BATCHES}/{batch}")).body)["status"] not in statuses:
             await asyncio.sleep(0.1)
     return dict(found)
+
+
+async def expire(grid: Grid, batch: str) -> None:
+    """Let the window of a batch be over, without waiting for it."""
+    async with open_database(grid.mongo.url_of("admin", grid.database), grid.database) as database:
+        over = {"$set": {"expires_at": datetime.now(UTC)}}
+        await database["job_batches"].update_one({"_id": batch}, over)
+        await database["jobs"].update_many({"parent": batch, "ended_at": {"$exists": False}}, over)
 
 
 async def test_a_batch_of_requests_is_taken_and_shows_its_jobs_in_order(client: ApiClient) -> None:
@@ -155,6 +166,20 @@ async def test_canceling_a_batch_cancels_its_jobs_and_keeps_what_is_done(client:
     assert {each["error"]["code"] for each in errors} == {"batch_cancelled"}
     again = await client.call("POST", f"{BATCHES}/{made['id']}/cancel")
     assert (again.status, again.body["status"]) == (200, "cancelled")
+
+
+async def test_what_is_not_done_in_the_window_of_a_batch_expires(batch_grid: Grid, client: ApiClient) -> None:
+    slow = [{"role": "user", "content": "Slow. [[tokens=900]] [[rate=10]]"}]
+    file = await lines_uploaded(client, line(0), *(line(number, messages=slow) for number in range(1, 12)))
+    made = await made_of(client, file)
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while (await client.call("GET", f"{BATCHES}/{made['id']}")).body["request_counts"]["completed"] < 1:
+            await asyncio.sleep(0.1)
+    await expire(batch_grid, ids.from_base32(made["id"].removeprefix("batch_")))
+    batch = await until(client, made["id"], "expired")
+    assert batch["request_counts"] == {"total": 12, "completed": 1, "failed": 11}
+    assert [each["custom_id"] for each in await read(client, batch["output_file_id"])] == ["line-0"]
+    assert {each["error"]["code"] for each in await read(client, batch["error_file_id"])} == {"batch_expired"}
 
 
 async def test_what_is_sent_again_with_its_key_is_made_once(client: ApiClient) -> None:
