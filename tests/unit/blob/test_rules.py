@@ -16,6 +16,7 @@ from gridloom_blob.rules import (
     check_size,
     fate,
     has_expired,
+    is_over,
     judged_image,
     judged_object,
     object_key,
@@ -114,6 +115,14 @@ def test_only_a_slot_expires_without_anybody_being_asked() -> None:
     assert has_expired(a_blob())
     assert not has_expired(a_blob(phase=Phase.SEALED))
     assert not has_expired(a_blob(purpose=Purpose.TASK))
+
+
+def test_a_file_of_an_account_expires_unused_or_at_its_end() -> None:
+    file = a_blob(purpose=Purpose.FILE, expires_at=NOON)
+    assert has_expired(file)
+    assert is_over(file, NOON)
+    assert not is_over(file, NOON - timedelta(seconds=1))
+    assert not is_over(a_blob(), NOON)
 
 
 @pytest.mark.parametrize("phase", [Phase.OPEN, Phase.SEALED, Phase.ATTACHED])
