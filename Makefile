@@ -8,9 +8,10 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 # The long ones first, so that none of them is left alone at the end.
-TESTS := $(wildcard tests/e2e tests/chaos tests/integration tests/contract tests/unit)
+TESTS := $(wildcard tests/integration/*/test_crashes.py tests/e2e tests/chaos tests/integration/*/test_outages.py \
+	tests/integration tests/contract tests/unit)
 # Tests mostly wait for servers and processes: twice as many at once as a small machine has cores.
-TESTERS ?= 4
+TESTERS ?= 5
 
 # The environment is up to date while nothing that went into it has changed, this folder's place included.
 INGREDIENTS := requirements.lock requirements-model.lock .ci/setup $(PROJECTS)

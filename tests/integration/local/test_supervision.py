@@ -124,6 +124,8 @@ def test_a_program_can_be_added_and_replaced_while_others_run(home: Home, start:
 
 def test_shutting_down_leaves_nothing(home: Home, start: Callable[..., Supervisor]) -> None:
     supervisor = start(a_program(home))
+    # Between fork and exec the child has supervisord's own handlers, and would not hear that it is to stop.
+    eventually(lambda: state_of(supervisor, "sleeper") == "RUNNING")
 
     supervisor.shut_down()
 
