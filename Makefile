@@ -10,7 +10,7 @@ PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 # The long ones first, so that none of them is left alone at the end.
 TESTS := $(wildcard tests/integration/*/test_crashes.py tests/e2e tests/chaos tests/integration/*/test_outages.py \
 	tests/integration tests/contract tests/unit)
-# Tests mostly wait for servers and processes: twice as many at once as a small machine has cores.
+# Tests mostly wait for servers and processes: more of them at once than a small machine has cores.
 TESTERS ?= 5
 
 # The environment is up to date while nothing that went into it has changed, this folder's place included.
@@ -45,7 +45,7 @@ down: setup ## stop the grid that `gridloom up --detach` started
 	@$(BIN)/gridloom down
 
 test: setup ## all tests, against real servers
-	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile $(PYTEST_ARGS) $(TESTS) || $(ALONE)
+	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) $(TESTS) || $(ALONE)
 
 clients: setup ## install the official clients that tests drive a grid with, apart from everything
 	@$(BIN)/python .ci/clients

@@ -61,12 +61,11 @@ class Thawing:
     async def on_released(self, message: QuotaReleased) -> None:
         """There is room for these accounts again."""
         self._quotas.budgets.released(message.accounts)
-        if self._is_mine():
-            for account in message.accounts:
-                known = self._thaws.get(account)
-                if known is None or not known.probes:
-                    self._thaws[account] = Thaw()
-            self._news.set()
+        for account in message.accounts:
+            known = self._thaws.get(account)
+            if known is None or not known.probes:
+                self._thaws[account] = Thaw()
+        self._news.set()
 
     async def look(self) -> None:
         """Find accounts whose holds are over, and all that have any when this has just become this replica's task."""
@@ -75,12 +74,15 @@ class Thawing:
         if not is_mine:
             self._thaws.clear()
             return
+        before = dict(self._thaws)
         now, held = self._pace.moment().at, await self._holds.earliest()
         over = {account for account, until in held.items() if until <= now or not was_mine}
         self._thaws = {
             account: thaw
             for account, thaw in self._thaws.items()
-            if account in over or (account in held and (thaw.is_due or thaw.probes))
+            if account in over
+            or (account in held and (thaw.is_due or thaw.probes))
+            or thaw is not before.get(account)  # there is news of it since that was read
         }
         self._thaws |= {account: replace(self._thaws.get(account, Thaw()), is_due=True) for account in over}
         if over:
@@ -99,6 +101,8 @@ class Thawing:
                     self._news.set()
 
     async def _step(self) -> None:
+        if not self._is_mine():
+            return  # kept all the same: this may become ours again before anybody notices that it was not
         now = self._pace.monotonic()
         ready = [account for account, thaw in self._thaws.items() if is_ready(thaw, now)]
         try:
