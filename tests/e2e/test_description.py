@@ -16,7 +16,7 @@ from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
 
 SEED = "20261120"
-CASES_PER_OPERATION = "8"
+CASES_PER_OPERATION = "15"
 MODEL = "llama3:8b"
 """The one that the description gives as an example."""
 WITHOUT = {
