@@ -28,6 +28,17 @@ def eventually(is_true: Callable[[], object], within_seconds: float = 20.0) -> N
         time.sleep(0.05)
 
 
+def read_until_up(process: subprocess.Popen[str]) -> str:
+    """Return what `gridloom up` says in the foreground until it is up."""
+    assert process.stdout
+    said = ""
+    while "Ctrl-C" not in said:
+        line = process.stdout.readline()
+        assert line, f"gridloom up ended before it was up: {said}"
+        said += line
+    return said
+
+
 @pytest.fixture
 def a_home(tmp_path: Path) -> Iterator[Callable[[str], Command]]:
     commands: list[Command] = []
@@ -177,40 +188,31 @@ def test_a_killed_scheduler_is_started_again_and_that_is_said(gridloom: Command)
 
 
 @pytest.mark.slow
-def test_two_stacks_run_side_by_side_and_know_nothing_of_each_other(
+def test_a_second_stack_knows_nothing_of_the_first_and_keeps_its_own_over_down_and_up(
     gridloom: Command, a_home: Callable[[str], Command]
 ) -> None:
     other = a_home("side by side")  # a blank in a path is no trouble either
     other.up()
-
-    job = other.succeed("jobs", "submit", "x").strip()
+    before = other.facts
+    job = other.succeed("jobs", "submit", "Remember me").strip()
     other.succeed("jobs", "watch", job)
     elsewhere = gridloom.run("jobs", "show", job)
+
     other.succeed("down")
+    left = other.processes()
+    other.up()
 
     assert elsewhere.returncode == 4
+    assert left == []
+    assert other.facts == before
+    assert "completed" in other.succeed("jobs", "show", job)
     assert gridloom.condition_of("worker").is_ready
 
 
 @pytest.mark.slow
-def test_what_was_there_before_is_there_after_down_and_up(a_home: Callable[[str], Command]) -> None:
-    command = a_home("home")
-    command.up()
-    job = command.succeed("jobs", "submit", "Remember me").strip()
-    command.succeed("jobs", "watch", job)
-    before = command.facts
-
-    command.succeed("down")
-    left = command.processes()
-    command.up()
-
-    assert left == []
-    assert command.facts == before
-    assert "completed" in command.succeed("jobs", "show", job)
-
-
-@pytest.mark.slow
-def test_a_stack_whose_supervisor_was_killed_is_taken_up_again(a_home: Callable[[str], Command]) -> None:
+def test_a_stack_whose_supervisor_was_killed_is_taken_up_again_and_stopped_when_the_terminal_closes(
+    a_home: Callable[[str], Command],
+) -> None:
     command = a_home("home")
     command.up()
     supervisor = running_supervisor(command.home)
@@ -219,21 +221,27 @@ def test_a_stack_whose_supervisor_was_killed_is_taken_up_again(a_home: Callable[
 
     supervisor.kill()
     eventually(lambda: running_supervisor(command.home) is None)
-    said = command.up()
+    with command.open("up", "--engine", "synthetic") as process:
+        said = read_until_up(process)
+        left = [pid for pid in orphans if psutil.pid_exists(pid)]
+        command.succeed("jobs", "submit", "Again", "--watch")
+        assert process.stdout
+        process.stdout.close()
+        process.send_signal(signal.SIGHUP)
+        process.wait(timeout=30)
 
     assert "left behind" in said
-    assert not any(psutil.pid_exists(pid) for pid in orphans)
-    command.succeed("jobs", "submit", "Again", "--watch")
+    assert left == []
+    assert command.processes() == []
+    assert not command.home.env_file.exists()
 
 
 @pytest.mark.slow
 def test_up_in_the_foreground_says_who_dies_and_ends_with_ctrl_c(a_home: Callable[[str], Command]) -> None:
     command = a_home("home")
     with command.open("up", "--engine", "synthetic") as process:
+        read_until_up(process)
         assert process.stdout
-        for line in process.stdout:
-            if "Ctrl-C" in line:
-                break
         os.kill(command.condition_of("gateway").pid, signal.SIGKILL)
         died, restarted = process.stdout.readline(), process.stdout.readline()
 
@@ -246,22 +254,6 @@ def test_up_in_the_foreground_says_who_dies_and_ends_with_ctrl_c(a_home: Callabl
     assert process.returncode == 0
     assert time.monotonic() - began < 15
     assert command.processes() == []
-
-
-@pytest.mark.slow
-def test_a_stack_whose_terminal_is_closed_is_stopped_in_order(a_home: Callable[[str], Command]) -> None:
-    command = a_home("home")
-    with command.open("up", "--engine", "synthetic") as process:
-        assert process.stdout
-        for line in process.stdout:
-            if "Ctrl-C" in line:
-                break
-        process.stdout.close()
-        process.send_signal(signal.SIGHUP)
-        process.wait(timeout=30)
-
-    assert command.processes() == []
-    assert not command.home.env_file.exists()
 
 
 def test_a_service_that_cannot_start_fails_the_whole_start_with_its_log(a_home: Callable[[str], Command]) -> None:
