@@ -17,7 +17,7 @@ from gridloom_domain.estimates import UsualOutput
 from gridloom_domain.job import Reason
 from gridloom_scheduler.quotas import Quotas, allowance_of
 from gridloom_scheduler.record import InputSize, JobRecord, Lease
-from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.rules import holds, transitions
 from gridloom_scheduler.rules.allowances import WITHOUT_LIMITS, Allowance, Moored, free_berths, tokens_for
 from gridloom_scheduler.rules.transitions import Placement
 from unit.scheduler.records import NOW as RECORDED
@@ -173,9 +173,9 @@ def test_a_job_without_a_berth_leaves_none() -> None:
 
 
 def test_a_job_over_quota_is_held_and_comes_back_where_it_is_told() -> None:
-    held = transitions.over_quota(a_job(), TOMORROW, a_moment())
+    held = holds.over_quota(a_job(), TOMORROW, a_moment())
     assert (held.after.state, held.after.reason, held.after.held_until) == (State.HELD, Reason.QUOTA, TOMORROW)
-    thawed = transitions.thawed(held.after, 7.5, a_moment(RECORDED))
+    thawed = holds.thawed(held.after, 7.5, a_moment(RECORDED))
     assert (thawed.after.state, thawed.after.reason, thawed.after.held_until) == (State.QUEUED, None, None)
     assert thawed.after.fair == 7.5
 

@@ -12,7 +12,7 @@ from gridloom_contract.events import JobAccepted
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.vocabulary import State
 from gridloom_scheduler.record import AttachedFile, JobRecord
-from gridloom_scheduler.rules import files, orders, transitions
+from gridloom_scheduler.rules import files, holds, orders, transitions
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.files import FileTerms, held_from_start
 from gridloom_testing.builders import a_submission
@@ -70,7 +70,7 @@ def test_a_job_held_for_its_quota_waits_for_both() -> None:
     held = a_record(state=State.HELD, reason="quota", held_until=NOW + timedelta(days=1))
 
     both = after(files.hold(held, a_hold(), a_moment()))
-    freed = after(transitions.released(both, a_moment()))
+    freed = after(holds.released(both, a_moment()))
 
     assert (both.reason, both.held_until) == ("quota", held.held_until)
     assert (freed.state, freed.reason, freed.held_until) == (State.HELD, "blob", LATER)
@@ -80,7 +80,7 @@ def test_a_job_whose_files_came_while_its_quota_was_used_up_goes_when_that_is_ov
     held = a_record(state=State.HELD, reason="quota", held_until=None, files_until=LATER)
 
     change = files.attach(held, an_attachment(), a_moment())
-    freed = after(transitions.released(after(change), a_moment()))
+    freed = after(holds.released(after(change), a_moment()))
 
     assert facts_of(change) == ["JobAttached", "JobHeld"]
     assert (after(change).state, after(change).reason) == (State.HELD, "quota")

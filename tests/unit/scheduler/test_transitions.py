@@ -12,7 +12,7 @@ from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_domain.job import Reason, may
 from gridloom_scheduler.record import JobRecord, job_of, to_document
-from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.rules import holds, transitions
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.transitions import Answer, Placement, Setback
 from unit.scheduler.records import LEASE, NOW, WORKER, a_claimed_record, a_moment, a_record, a_running_record
@@ -35,7 +35,7 @@ CHANGES: dict[str, Change] = {
     "requeued": transitions.requeued(a_running_record(), Setback(Reason.LEASE_LOST), a_moment()),
     "canceled": transitions.canceled(a_running_record(), "user", a_moment()),
     "canceled while held": transitions.canceled(a_record(state=State.HELD), "deadline", a_moment()),
-    "released": transitions.released(a_record(state=State.HELD, reason="backoff"), a_moment()),
+    "released": holds.released(a_record(state=State.HELD, reason="backoff"), a_moment()),
     "not claimed": transitions.no_capacity(a_record(capacity_wait_seconds=60.0, capacity_at=NOW), a_moment()),
     "not claimed while held": transitions.no_capacity(
         a_record(state=State.HELD, reason="quota", capacity_wait_seconds=60.0, capacity_at=NOW), a_moment()
@@ -163,17 +163,17 @@ def test_a_job_that_nobody_claimed_says_what_it_waited_for(held: dict[str, Any],
 def test_a_job_held_for_a_quota_waits_for_capacity_only_once_it_is_let_go() -> None:
     waiting = a_record(capacity_wait_seconds=60.0, capacity_at=NOW)
 
-    held = transitions.over_quota(waiting, LATER, a_moment()).after
+    held = holds.over_quota(waiting, LATER, a_moment()).after
     assert held.capacity_at is None
-    assert transitions.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == LATER + timedelta(seconds=60)
+    assert holds.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == LATER + timedelta(seconds=60)
 
 
 def test_a_call_that_somebody_waits_for_goes_on_waiting_while_its_quota_has_no_room() -> None:
     waiting = a_record(capacity_wait_seconds=60.0, capacity_at=NOW, sync=True)
 
-    held = transitions.over_quota(waiting, LATER, a_moment()).after
+    held = holds.over_quota(waiting, LATER, a_moment()).after
     assert held.capacity_at == NOW
-    assert transitions.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == NOW
+    assert holds.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == NOW
 
 
 def test_who_claims_a_job_ends_its_wait_and_a_retry_begins_it_anew() -> None:

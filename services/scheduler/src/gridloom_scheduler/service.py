@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +14,7 @@ from gridloom_contract import registry
 from gridloom_contract.streams import STREAMS
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
-from gridloom_kit.mongo import Database, ensure_indexes, open_database
+from gridloom_kit.mongo import ensure_indexes, open_database
 from gridloom_kit.outbox import Outbox
 from gridloom_kit.service import Answer, Service, Tick, answer, check, hear, task, tick
 from gridloom_kit.streams import ensure_streams
@@ -56,15 +55,8 @@ from gridloom_scheduler.retirement import HandBack, Retirement
 from gridloom_scheduler.rules.files import FileTerms
 from gridloom_scheduler.settings import Settings
 from gridloom_scheduler.shards import Shards
-from gridloom_scheduler.store.batches import BatchStore
-from gridloom_scheduler.store.endings import EndingStore
-from gridloom_scheduler.store.fleet import ModelStore, WorkerStore
-from gridloom_scheduler.store.holds import HoldStore
+from gridloom_scheduler.store import Stores
 from gridloom_scheduler.store.indexes import INDEXES
-from gridloom_scheduler.store.jobs import JobStore
-from gridloom_scheduler.store.keys import KeyStore
-from gridloom_scheduler.store.queue import QueueStore
-from gridloom_scheduler.store.retelling import RetellingStore
 from gridloom_scheduler.streamwatch import StreamWatch
 from gridloom_scheduler.sweeps import Republisher, Sweeps
 from gridloom_scheduler.thaw import Thawing
@@ -72,7 +64,6 @@ from gridloom_scheduler.treasury import Treasury
 from gridloom_scheduler.vigil import Vigil
 
 NAME = registry.SCHEDULER
-_PING_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -107,27 +98,6 @@ async def open_lines(stack: AsyncExitStack, settings: Settings) -> Lines:
 
 def _as_user(settings: Settings, user: str, password: str) -> Settings:
     return msgspec.structs.replace(settings, nats_user=user, nats_password=password)
-
-
-class Stores:
-    """The collections, one class a kind of question."""
-
-    def __init__(self, database: Database) -> None:
-        self.jobs = JobStore(database)
-        self.queue = QueueStore(database)
-        self.holds = HoldStore(database)
-        self.endings = EndingStore(database)
-        self.retellings = RetellingStore(database)
-        self.keys = KeyStore(database)
-        self.workers = WorkerStore(database)
-        self.models = ModelStore(database)
-        self.batches = BatchStore(database)
-        self._database = database
-
-    async def ping(self) -> None:
-        """Raise unless MongoDB answers soon."""
-        async with asyncio.timeout(_PING_SECONDS):
-            await self._database.command("ping")
 
 
 class Core:

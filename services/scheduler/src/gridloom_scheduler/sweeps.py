@@ -14,7 +14,7 @@ from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.outbox import fact_message
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.record import JobRecord
-from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.rules import holds, transitions
 from gridloom_scheduler.rules.changes import Change
 
 log = get_logger()
@@ -93,7 +93,7 @@ class Sweeps:
         return transitions.no_capacity(job, self._chance.moment())
 
     def _release(self, job: JobRecord) -> Change:
-        return transitions.released(job, self._chance.moment())
+        return holds.released(job, self._chance.moment())
 
 
 class Republisher:

@@ -19,7 +19,7 @@ from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.pace import Pace
 from gridloom_scheduler.quotas import Quotas
 from gridloom_scheduler.record import JobRecord
-from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.rules import holds
 from gridloom_scheduler.rules.thawing import Thaw, is_ready, judged, went_on
 
 log = get_logger()
@@ -139,7 +139,7 @@ class Thawing:
             return None
         fair = await self._pace.resume(jobs)
         await self._ledger.commit(
-            [transitions.thawed(job, fair[job.id], self._pace.moment()) for job in jobs],
+            [holds.thawed(job, fair[job.id], self._pace.moment()) for job in jobs],
         )
         log.info("quota.thawed", account=account, jobs=len(jobs))
         return went_on(thaw, tuple(job.id for job in jobs), now)

@@ -16,7 +16,7 @@ from gridloom_domain.errors import Conflict, Invalid
 from gridloom_domain.job import Reason, is_terminal, is_waiting
 from gridloom_scheduler.record import AttachedFile, JobRecord
 from gridloom_scheduler.rules.changes import Change, Facts, Moment
-from gridloom_scheduler.rules.transitions import no_more_files
+from gridloom_scheduler.rules.holds import no_more_files
 
 _NOTHING_LEFT: dict[str, Any] = {
     "task": "{}",

@@ -7,7 +7,7 @@ compare-and-set that stores the change.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from gridloom_contract import events
@@ -17,6 +17,7 @@ from gridloom_domain.job import Reason
 from gridloom_scheduler.record import JobRecord, Lease
 from gridloom_scheduler.rules.allowances import WITHOUT_LIMITS, Allowance
 from gridloom_scheduler.rules.changes import Change, Facts, Moment
+from gridloom_scheduler.rules.holds import no_more_files, no_more_waiting, waiting_again
 
 _UNENDED: dict[str, Any] = dict.fromkeys(
     (
@@ -100,7 +101,7 @@ def assigned(
     berth = {} if allowance.berth is None else {"berth": allowance.berth}
     return facts.change(
         **berth,
-        **_no_more_waiting(job),
+        **no_more_waiting(job),
         state=State.CLAIMED,
         reason=None,
         attempt=job.attempt + 1,
@@ -111,24 +112,6 @@ def assigned(
         started_at=None,
         timeout_at=moment.at + timedelta(seconds=job.timeout_seconds),
     )
-
-
-def over_quota(job: JobRecord, until: datetime, moment: Moment) -> Change:
-    """The account's quota has no room for the job's tokens before that time, unless somebody says so.
-
-    A quota refuses nothing: what nobody waits for on the line does not wait for capacity meanwhile.
-    """
-    facts = Facts(job, moment)
-    facts.state(events.JobHeld, reason=Reason.QUOTA, until=until)
-    patience = {} if job.sync else _no_more_waiting(job)
-    return facts.change(**patience, state=State.HELD, reason=Reason.QUOTA, held_until=until)
-
-
-def thawed(job: JobRecord, fair: float, moment: Moment) -> Change:
-    """There may be room for a job that was held for its account's quota: it has a place in fair time again."""
-    change = released(job, moment)
-    patience = {} if job.sync else _waiting_again(job, moment)
-    return replace(change, values={**change.values, **patience, "fair": fair})
 
 
 def started(job: JobRecord, moment: Moment) -> Change:
@@ -225,21 +208,6 @@ def no_capacity(job: JobRecord, moment: Moment) -> Change:
     return replace(change, values={**change.values, **no_more_files(job)})
 
 
-def released(job: JobRecord, moment: Moment) -> Change:
-    """What a held job waited for is over; it waits for a worker now, or still for its files."""
-    facts = Facts(job, moment)
-    facts.state(events.JobReleased, reason=job.reason or Reason.BACKOFF)
-    if job.reason != Reason.BLOB and job.files_until is not None and job.files_until > moment.at:
-        facts.state(events.JobHeld, reason=Reason.BLOB, until=job.files_until)
-        return facts.change(reason=Reason.BLOB, held_until=job.files_until)
-    return facts.change(**no_more_files(job), state=State.QUEUED, reason=None, held_until=None)
-
-
-def no_more_files(job: JobRecord) -> dict[str, Any]:
-    """Return what changes in a job that does not wait for files any more."""
-    return {} if job.files_until is None else {"files_until": None}
-
-
 def retried(job: JobRecord, fair: float, moment: Moment, sealed_key: str | None = None) -> Change:
     """An ended job runs again, as if it had just been submitted; a deadline runs anew.
 
@@ -259,7 +227,7 @@ def retried(job: JobRecord, fair: float, moment: Moment, sealed_key: str | None 
         fair=fair,
         deadline_at=deadline_at,
         expires_at=deadline_at,
-        **_waiting_again(job, moment),
+        **waiting_again(job, moment),
         holds_keys=job.has_webhook or None,
     )
 
@@ -271,23 +239,13 @@ def reprioritised(job: JobRecord, priority: int, lane: str, fair: float, moment:
     return facts.change(priority=priority, lane=lane, fair=fair)
 
 
-def _no_more_waiting(job: JobRecord) -> dict[str, Any]:
-    return {} if job.capacity_at is None else {"capacity_at": None}
-
-
-def _waiting_again(job: JobRecord, moment: Moment) -> dict[str, Any]:
-    if job.capacity_wait_seconds is None:
-        return {}
-    return {"capacity_at": moment.at + timedelta(seconds=job.capacity_wait_seconds)}
-
-
 def _out_of_hand(job: JobRecord) -> dict[str, Any]:
     berth = {} if job.berth is None else {"berth": None}
     return {**berth, "lease": None, "timeout_at": None}
 
 
 def _ended(job: JobRecord) -> dict[str, Any]:
-    return {**_out_of_hand(job), **_no_more_waiting(job), "expires_at": None, "held_until": None}
+    return {**_out_of_hand(job), **no_more_waiting(job), "expires_at": None, "held_until": None}
 
 
 def _finished(job: JobRecord, state: State) -> dict[str, Any]:
