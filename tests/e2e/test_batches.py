@@ -168,6 +168,23 @@ async def test_canceling_a_batch_cancels_its_jobs_and_keeps_what_is_done(client:
     assert (again.status, again.body["status"]) == (200, "cancelled")
 
 
+async def test_a_chat_does_not_wait_for_the_lines_of_its_own_account(batch_grid: Grid, client: ApiClient) -> None:
+    waiting = [{"role": "user", "content": "Slow. [[tokens=10]] [[rate=20]]"}]
+    made = await made_of(
+        client, await lines_uploaded(client, *(line(number, messages=waiting) for number in range(90)))
+    )
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while (await client.call("GET", f"{BATCHES}/{made['id']}")).body["request_counts"]["completed"] < 1:
+            await asyncio.sleep(0.05)
+    assert (await client.call("POST", CHAT, entry()["body"])).status == 200
+    batch = (await client.call("POST", f"{BATCHES}/{made['id']}/cancel")).body
+    assert batch["request_counts"]["completed"] < 60
+    async with open_database(batch_grid.mongo.url_of("admin", batch_grid.database), batch_grid.database) as database:
+        parent = ids.from_base32(made["id"].removeprefix("batch_"))
+        assert await database["jobs"].distinct("lane", {"parent": parent}) == ["low"]
+    await until(client, made["id"], "cancelled")
+
+
 async def test_what_is_not_done_in_the_window_of_a_batch_expires(batch_grid: Grid, client: ApiClient) -> None:
     slow = [{"role": "user", "content": "Slow. [[tokens=900]] [[rate=10]]"}]
     file = await lines_uploaded(client, line(0), *(line(number, messages=slow) for number in range(1, 12)))

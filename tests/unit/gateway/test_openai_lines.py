@@ -104,7 +104,7 @@ def test_a_line_becomes_a_job_of_its_batch_on_the_low_lane() -> None:
     submission = LANGUAGE.submission(BATCH, line)
     assert submission == LANGUAGE.submission(BATCH, line)
     assert (submission.job, submission.parent) == (ids.derived(BATCH.batch, 7), BATCH.batch)
-    assert (submission.batch, submission.sync, submission.listed, submission.priority) == (True, False, False, 0)
+    assert (submission.batch, submission.sync, submission.listed, submission.priority) == (True, False, False, -1)
     assert (submission.account, submission.key) == (BATCH.account, BATCH.key)
     assert submission.deadline_at == BATCH.expires_at
     assert submission.task.raw == {"messages": [{"role": "user"}], "temperature": 0.5}

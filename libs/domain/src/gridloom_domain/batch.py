@@ -13,6 +13,8 @@ from gridloom_domain.job import is_in_hand, is_terminal
 MOST_LINES: Final = 50_000
 MOST_REQUESTS: Final = 256
 """How many jobs may come in one request, without a file."""
+LINE_PRIORITY: Final = -1
+"""Lines wait behind all other jobs, their own account's too: nobody's chat stands behind fifty thousand of them."""
 
 
 class Status(StrEnum):

@@ -43,6 +43,7 @@ _LONGEST_LOOK_SECONDS: Final = 10.0
 _LINES_PER_LOOK_SECOND: Final = 5_000
 """Counting the jobs of large batches takes time, so it is done less often."""
 _UPLOAD_SECONDS: Final = 600.0
+_RENEWED_BEFORE: Final = 3.0
 _ANSWERS, _ERRORS = 0, -1
 """What the ids of both files are derived from; lines count from 1."""
 
@@ -66,6 +67,7 @@ class Work:
     def __init__(self, tools: Tools, batch: Batch, lease: str) -> None:
         self._tools = tools
         self._lease = lease
+        self._renew_at = 0.0
         self.batch = batch
 
     async def go_on(self) -> None:
@@ -94,8 +96,15 @@ class Work:
         return self._is_canceled or (end is not None and self._tools.clock.now() >= end)
 
     async def _note(self, seconds: float | None = None, **known: int | bool) -> None:
-        note = NoteBatch(batch=self.batch.batch, lease=self._lease, seconds=seconds or self._tools.lease_seconds)
-        self.batch = await self._tools.batches.note(msgspec.structs.replace(note, **known))
+        tools, term = self._tools, seconds or self._tools.lease_seconds
+        note = NoteBatch(batch=self.batch.batch, lease=self._lease, seconds=term)
+        self._renew_at = tools.clock.monotonic() + term / _RENEWED_BEFORE
+        self.batch = await tools.batches.note(msgspec.structs.replace(note, **known))
+
+    async def _keep(self) -> None:
+        """Renew the lease once a good part of it is over: each note counts all jobs of the batch."""
+        if self._tools.clock.monotonic() >= self._renew_at:
+            await self._note()
 
     async def _put_back(self) -> None:
         """Somebody looks at it again soon."""
@@ -171,7 +180,7 @@ class Work:
         with results:
             async for lines in portions(path, _FETCHED_AT_ONCE):
                 await results.write(await asyncio.gather(*map(self._result, lines)))
-                await self._note()
+                await self._keep()
         await self._note(_UPLOAD_SECONDS)
         await self._done(
             output_file=await stored(results.answers, self._storing(_ANSWERS, "output")),

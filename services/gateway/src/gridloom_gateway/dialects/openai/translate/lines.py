@@ -15,7 +15,7 @@ from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import Job, Submission
 from gridloom_contract.vocabulary import Kind, State
 from gridloom_domain import ids
-from gridloom_domain.batch import MOST_LINES
+from gridloom_domain.batch import LINE_PRIORITY, MOST_LINES
 from gridloom_domain.errors import Invalid
 from gridloom_domain.job import Reason
 from gridloom_gateway.clerk.language import Result
@@ -85,7 +85,7 @@ def to_line_submission(
     batch, number = place
     submission = to_submission(wish, caller, ids.derived(batch, number), None, 0.0)
     return msgspec.structs.replace(
-        submission, priority=0, batch=True, parent=batch, listed=is_listed, deadline_at=until
+        submission, priority=LINE_PRIORITY, batch=True, parent=batch, listed=is_listed, deadline_at=until
     )
 
 
