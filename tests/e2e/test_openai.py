@@ -212,18 +212,21 @@ async def test_a_request_does_not_wait_longer_than_it_may(client: ApiClient, she
     await asked(client, "warm up", model=MODEL)
     async with (
         streaming(client, "[[tokens=1]] [[rate=20]] [[hang]]", model=MODEL) as first,
-        streaming(client, "next in the worker's own line", model=MODEL),
+        streaming(client, "next in the worker's own line", model=MODEL) as second,
     ):
         await first.words(1)
         answer = await asked(client, "Say hello", model=MODEL)
         async with streaming(client, "Say hello", model=MODEL) as streamed:
             await streamed.to_the_end()
+        await second.to_the_end()
 
     assert (answer.status, answer.body["error"]["type"]) == (503, "unavailable")
     assert answer.headers["X-Should-Retry"] == "true"
     assert int(answer.headers["Retry-After"]) > 0
     assert answer.headers["X-Gridloom-Job"]
-    assert (streamed.errors[0]["type"], streamed.is_done) == ("unavailable", False)
+    for nobody_started in (second, streamed):
+        assert (nobody_started.errors[0]["type"], nobody_started.is_done) == ("unavailable", False)
+        assert nobody_started.text == ""
 
 
 async def test_a_model_that_nobody_serves_now_has_no_provider(client: ApiClient, shelf: Shelf) -> None:

@@ -13,6 +13,7 @@ from gridloom_contract.fault import FaultCode
 from gridloom_contract.fleet import DrainWorker
 from gridloom_contract.jobs import ListJobs, RetryJob, Task
 from gridloom_contract.vocabulary import Kind, Match, State, Usage
+from gridloom_contract.work import ModelSpeed, Verdict
 from gridloom_testing.builders import a_submission, a_worker_id, an_offer
 from integration.scheduler.conftest import Replica, StartWorker
 from integration.scheduler.scripted import ACCOUNT, Gateway, ScriptedWorker, names_of
@@ -109,7 +110,28 @@ async def test_a_job_that_nobody_claims_in_time_fails(gateway: Gateway, busy: Sc
     assert (await gateway.job(patient)).state is State.QUEUED
 
 
-async def test_a_job_that_was_claimed_in_time_may_take_its_time(gateway: Gateway, worker: ScriptedWorker) -> None:
+async def test_a_job_that_its_worker_has_not_started_in_time_fails_and_is_withdrawn(
+    gateway: Gateway, busy: ScriptedWorker
+) -> None:
+    busy.speeds = (ModelSpeed(model="synthetic", tokens_per_second=1000.0, job_seconds=0.01),)
+    await busy.beaten(2)
+    job = await gateway.submit(capacity_wait_seconds=0.2)
+    order = await busy.next_order()
+
+    ended = await gateway.until(job, State.FAILED)
+    stop = await busy.stops.get()
+    late = await busy.start(order)
+
+    assert ended.error is not None
+    assert (ended.error.code, ended.reason) == (FaultCode.NO_CAPACITY, "no_capacity")
+    assert (order.job, stop.job, stop.attempt, stop.reason) == (job, job, order.attempt, "no_capacity")
+    assert late.started == (Verdict.STALE,)
+    assert names_of(await gateway.timeline(job)) == ["accepted", "assigned", "finished"]
+    patient = await gateway.submit(capacity_wait_seconds=600.0)
+    assert (await busy.next_order()).job == patient  # the place is free again
+
+
+async def test_a_job_that_was_started_in_time_may_take_its_time(gateway: Gateway, worker: ScriptedWorker) -> None:
     job = await gateway.submit(capacity_wait_seconds=0.2)
     order = await worker.next_order()
     await worker.start(order)

@@ -37,6 +37,7 @@ CHANGES: dict[str, Change] = {
     "canceled while held": transitions.canceled(a_record(state=State.HELD), "deadline", a_moment()),
     "released": holds.released(a_record(state=State.HELD, reason="backoff"), a_moment()),
     "not claimed": transitions.no_capacity(a_record(capacity_wait_seconds=60.0, capacity_at=NOW), a_moment()),
+    "not started": transitions.no_capacity(a_claimed_record(capacity_wait_seconds=60.0, capacity_at=NOW), a_moment()),
     "not claimed while held": transitions.no_capacity(
         a_record(state=State.HELD, reason="quota", capacity_wait_seconds=60.0, capacity_at=NOW), a_moment()
     ),
@@ -176,11 +177,14 @@ def test_a_call_that_somebody_waits_for_goes_on_waiting_while_its_quota_has_no_r
     assert holds.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == NOW
 
 
-def test_who_claims_a_job_ends_its_wait_and_a_retry_begins_it_anew() -> None:
+def test_who_starts_a_job_ends_its_wait_and_a_retry_begins_it_anew() -> None:
     waiting = a_record(capacity_wait_seconds=60.0, capacity_at=LATER)
     claimed = transitions.assigned(waiting, PLACEMENT, LEASE, a_moment()).after
-    assert claimed.capacity_at is None
-    failed = transitions.failed(claimed, FAULT, a_moment()).after
+    assert claimed.capacity_at == LATER
+    assert transitions.requeued(claimed, Setback(Reason.UNDELIVERED), a_moment()).after.capacity_at == LATER
+    started = transitions.started(claimed, a_moment()).after
+    assert started.capacity_at is None
+    failed = transitions.failed(started, FAULT, a_moment()).after
     assert transitions.retried(failed, 7.0, a_moment(LATER)).after.capacity_at == LATER + timedelta(seconds=60)
 
 

@@ -42,9 +42,11 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
     So many `files` will follow: the job is held until they are there, for as long as an upload may take at most. One
     that `may_get_files` is held for a moment if its model takes images: time to make a slot (API.md §1.1, 10).
 
-    Not claimed within `capacity_wait_seconds` of its creation, it fails with `no_capacity`. One that `needs_provider`
+    Not started within `capacity_wait_seconds` of its creation, it fails with `no_capacity`. One that `needs_provider`
     is refused with `no_capacity` at once if no worker that is online offers its model (or its `node` is not). A job
     that is not `listed` is found by its id alone. `parent` is the batch it is a line of.
+
+    `webhook_url` is read by nobody: `webhook` has taken its place, and fields of a contract never go.
     """
 
     job: str

@@ -93,7 +93,8 @@ TRANSITIONS: dict[Transition, Reasons] = {
     (State.CLAIMED, State.RUNNING): frozenset({Reason.STARTED}),
     (State.CLAIMED, State.QUEUED): _HANDED_BACK,
     (State.RUNNING, State.QUEUED): _HANDED_BACK,
-    (State.CLAIMED, State.FAILED): _ATTEMPT_FAILED,
+    # Waiting still, behind another job of its worker, for longer than it may.
+    (State.CLAIMED, State.FAILED): _ATTEMPT_FAILED | {Reason.NO_CAPACITY},
     (State.RUNNING, State.FAILED): _ATTEMPT_FAILED,
     (State.RUNNING, State.SUCCEEDED): frozenset({Reason.COMPLETED}),
     (State.HELD, State.CANCELED): _CANCELS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from gridloom_contract.batches import (
     LeaseBatch,
     ListBatches,
     NoteBatch,
+    WithdrawBatch,
 )
 from gridloom_domain.errors import Conflict, Invalid, NotFound
 from gridloom_domain.job import Reason
@@ -30,10 +31,12 @@ from gridloom_scheduler.rules import transitions
 from gridloom_scheduler.store.batches import BatchRecord, BatchStore, Counts
 
 _CANCEL_AT_ONCE = 500
+_HANDED_IN_WITHIN = timedelta(minutes=10)
+"""No gateway hands in jobs of one request for so long: what is not there by then will not come."""
 _MOST_PER_PAGE = 100
 _SAME_NAME = (
     *("account", "key", "dialect", "created_at", "total", "lines_submitted", "input_file", "output_file", "error_file"),
-    *("errors", "expires_at", "checked_at", "submitted_at", "cancel_requested_at", "ended_at"),
+    *("errors", "expires_at", "checked_at", "cancel_requested_at", "ended_at"),
 )
 
 
@@ -62,7 +65,6 @@ class BatchDesk:
                 input_file=order.input_file,
                 expires_at=order.expires_at,
                 checked_at=now if is_whole else None,
-                submitted_at=now if is_whole else None,
                 due_at=None if is_whole else now,
             )
         )
@@ -90,6 +92,16 @@ class BatchDesk:
             await self._batches.cancel(record.id, self._chance.clock.now())
             await self._cancel_jobs(record.id)
         return await self._view(await self._owned(order.batch, order.account))
+
+    async def on_withdraw(self, order: WithdrawBatch) -> Batch:
+        """Cancel what was taken of a batch without a file, and forget it. Raises `NotFound`, or `Conflict`."""
+        record = await self._owned(order.batch, order.account)
+        if record.input_file is not None:
+            raise Conflict("a batch with a file is canceled, not withdrawn", "batch")
+        await self._cancel_jobs(record.id)
+        withdrawn = await self._view(record)
+        await self._batches.remove(record.id)
+        return withdrawn
 
     async def on_lease(self, order: LeaseBatch) -> BatchLeased:
         """Give somebody a batch to work on, if there is one."""
@@ -142,13 +154,24 @@ class BatchDesk:
         """The jobs of those that have ended are not counted again."""
         open_ones = [record.id for record in records if record.counts is None]
         counts = await self._batches.counts_of(open_ones) if open_ones else {}
-        return [_view_of(record, counts.get(record.id, {})) for record in records]
+        now = self._chance.clock.now()
+        return [_view_of(record, counts.get(record.id, {}), now) for record in records]
 
 
-def _view_of(record: BatchRecord, counts: Counts) -> Batch:
+def _view_of(record: BatchRecord, counts: Counts, now: datetime) -> Batch:
     same: dict[str, Any] = {name: getattr(record, name) for name in _SAME_NAME}
     kept = counts if record.counts is None else record.counts
-    return Batch(batch=record.id, echo=msgspec.json.decode(record.echo), counts=kept, **same)
+    echo = msgspec.json.decode(record.echo)
+    return Batch(batch=record.id, echo=echo, counts=kept, submitted_at=_submitted_at(record, kept, now), **same)
+
+
+def _submitted_at(record: BatchRecord, counts: Counts, now: datetime) -> datetime | None:
+    """Of a batch without a file nobody notes when all its jobs are there: one sees that they are."""
+    if record.submitted_at is not None or record.input_file is not None:
+        return record.submitted_at
+    end = record.created_at + _HANDED_IN_WITHIN
+    is_whole = sum(counts.values()) >= (record.total or 0)
+    return record.created_at if is_whole else end if now >= end else None
 
 
 def _held(record: BatchRecord | None) -> BatchRecord:

@@ -45,8 +45,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     highest seq known to be on the bus; `unpublished_since` is there while facts beyond it may be missing.
     `files` is how many are to be attached before it may go, and `files_until` how long it waits for more of them.
     `berth` is its place among the parallel jobs of an account that may have only so many.
-    `kind` and `is_raw` are its task's, for who does not read that. `capacity_at` is when it fails if nobody has claimed
-    it, and there until somebody does.
+    `kind` and `is_raw` are its task's, for who does not read that. `capacity_at` is when it fails if no worker has
+    started it, and there until one does.
     `holds_keys` is there while API keys, sealed for its webhook, are in its facts.
     `expires_at` is `deadline_at` while the job lives. `recorded_token` is the lease whose result was taken last.
     """

@@ -260,6 +260,7 @@ def _batch_answers(batches: BatchDesk) -> tuple[Answer, ...]:
         answer(registry.GET_BATCH, batches.on_get),
         answer(registry.LIST_BATCHES, batches.on_list),
         answer(registry.CANCEL_BATCH, batches.on_cancel),
+        answer(registry.WITHDRAW_BATCH, batches.on_withdraw),
         answer(registry.LEASE_BATCH, batches.on_lease),
         answer(registry.NOTE_BATCH, batches.on_note),
         answer(registry.BATCH_DONE, batches.on_done),

@@ -35,8 +35,8 @@ class Due(Protocol):
         """Return living jobs whose deadline is over."""
         ...
 
-    async def unclaimed(self, now: datetime, limit: int) -> list[JobRecord]:
-        """Return jobs that nobody has claimed for as long as they may wait."""
+    async def unstarted(self, now: datetime, limit: int) -> list[JobRecord]:
+        """Return jobs that no worker has started for as long as they may wait."""
         ...
 
     async def holds_over(self, now: datetime, limit: int) -> list[JobRecord]:
@@ -71,7 +71,7 @@ class Sweeps:
         if self._is_mine():
             await self._sweep(self._jobs.timed_out, self._time_out)
             await self._sweep(self._jobs.expired, self._expire)
-            await self._sweep(self._jobs.unclaimed, self._give_up)
+            await self._sweep(self._jobs.unstarted, self._give_up)
             await self._sweep(self._jobs.holds_over, self._release)
 
     async def _sweep(
@@ -81,7 +81,8 @@ class Sweeps:
         changes = [change(job) for job in jobs]
         won = await self._ledger.commit(changes)
         ended = [change for change, is_won in zip(changes, won, strict=True) if is_won and change.frees_worker]
-        await self._recall.stop([change.before for change in ended], str(Reason.TIMEOUT))
+        if ended:  # all for the same reason
+            await self._recall.stop([change.before for change in ended], str(ended[0].after.reason))
 
     def _time_out(self, job: JobRecord) -> Change:
         return transitions.canceled(job, Reason.TIMEOUT, self._chance.moment())

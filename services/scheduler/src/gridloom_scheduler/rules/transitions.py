@@ -101,7 +101,6 @@ def assigned(
     berth = {} if allowance.berth is None else {"berth": allowance.berth}
     return facts.change(
         **berth,
-        **no_more_waiting(job),
         state=State.CLAIMED,
         reason=None,
         attempt=job.attempt + 1,
@@ -118,7 +117,7 @@ def started(job: JobRecord, moment: Moment) -> Change:
     """The worker handed the job to its engine."""
     facts = Facts(job, moment)
     facts.state(events.JobStarted, worker=job.worker, has_webhook=job.has_webhook)
-    return facts.change(state=State.RUNNING, started_at=moment.at)
+    return facts.change(**no_more_waiting(job), state=State.RUNNING, started_at=moment.at)
 
 
 def succeeded(job: JobRecord, answer: Answer, moment: Moment) -> Change:
@@ -200,7 +199,7 @@ def canceled(job: JobRecord, reason: str, moment: Moment) -> Change:
 
 
 def no_capacity(job: JobRecord, moment: Moment) -> Change:
-    """Nobody claimed the job for as long as it may wait."""
+    """Nobody has started the job for as long as it may wait, though a worker may have it as its next one."""
     held_for_quota = job.state is State.HELD and job.reason == Reason.QUOTA
     who = "the account's quota had no room for the job" if held_for_quota else "no worker was free for the job"
     message = f"{who} within {job.capacity_wait_seconds or 0:g} seconds"

@@ -103,6 +103,10 @@ class BatchStore:
         query = {"_id": batch, "ended_at": {"$exists": False}, "cancel_requested_at": {"$exists": False}}
         await self._batches.update_one(query, {"$set": {"cancel_requested_at": now}})
 
+    async def remove(self, batch: str) -> None:
+        """Forget the batch."""
+        await self._batches.delete_one({"_id": batch})
+
     async def lease(self, now: datetime, until: datetime, lease: str) -> BatchRecord | None:
         """Return the batch that has waited longest for somebody to work on it, now leased."""
         found = await self._batches.find_one_and_update(

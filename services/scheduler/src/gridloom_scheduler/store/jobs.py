@@ -98,7 +98,7 @@ class JobStore:
         """Return living jobs whose deadline is over."""
         return await self._due("expires_at", now, limit)
 
-    async def unclaimed(self, now: datetime, limit: int) -> list[JobRecord]:
+    async def unstarted(self, now: datetime, limit: int) -> list[JobRecord]:
         """Return waiting jobs whose time to be claimed is over."""
         return await self._due("capacity_at", now, limit)
 
