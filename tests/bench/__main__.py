@@ -13,7 +13,7 @@ from rich.console import Console
 from gridloom_kit.bus import open_bus
 from gridloom_kit.settings import ServiceSettings
 from gridloom_local.servers import nats_server_binary
-from tests.bench import floors, measures, services
+from tests.bench import floors, measures, services, streams
 from tests.bench.chat import Server, chats
 from tests.bench.figures import Bound, Figures
 from tests.bench.grid import Grid, child, free_port, running_grid, wait_for_model, worker
@@ -31,6 +31,7 @@ BOUNDS = (
     Bound("submit → stored result", "bare JetStream", 0.02),
     Bound("jobs with quota, usage and webhook service", "jobs without quota, usage and webhooks", 0.85),
     Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 60, at_least=False),
+    *streams.BOUNDS,
 )
 """Wide enough for a noisy machine, tight enough to catch a design that went wrong."""
 
@@ -76,6 +77,15 @@ async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream
         await measures.relayed_tokens(figures, grid)
         console.print("grid: chats …")
         await chats(figures, Server("grid", grid.url, grid.api_key, _ENGINE))
+    await _crowd(figures, console, grid)
+
+
+async def _crowd(figures: Figures, console: Console, grid: Grid) -> None:
+    paced = ("--engine", "synthetic", "--models", streams.MODEL, "--slots", str(streams.SLOTS))
+    with worker(grid, "paced-1", *paced), worker(grid, "paced-2", *paced):
+        wait_for_model(grid, streams.MODEL, workers=2)
+        console.print("grid: 500 streams …")
+        await streams.many_streams(figures, grid)
 
 
 async def _chats_beside_the_grid(figures: Figures, console: Console, home: Path, upstream: str) -> None:

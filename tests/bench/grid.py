@@ -95,12 +95,14 @@ def worker(grid: Grid, name: str, *arguments: str) -> Iterator[None]:
         yield
 
 
-def wait_for_model(grid: Grid, model: str) -> None:
-    """Return once a worker serves `model`. Raises TimeoutError."""
+def wait_for_model(grid: Grid, model: str, workers: int = 1) -> None:
+    """Return once so many workers serve `model`. Raises TimeoutError."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         models = grid.call("GET", "/api/v1/models")
-        if isinstance(models, list) and any(entry["id"] == model and entry["worker_count"] for entry in models):
+        if isinstance(models, list) and any(
+            entry["id"] == model and entry["worker_count"] >= workers for entry in models
+        ):
             return
         time.sleep(0.1)
     raise TimeoutError(f"no worker serves {model} after {_PATIENCE_SECONDS} s; see {grid.home}/logs")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+_BUFFERED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,19 @@ class Connection:
         self._head = head
 
     @classmethod
-    async def open(cls, base_url: str, key: str = "") -> Connection:
-        """Connect to the host of `base_url`; `key` goes along as a bearer token."""
+    async def open(cls, base_url: str, key: str = "", *, window_bytes: int = 0) -> Connection:
+        """Connect to the host of `base_url`; `key` goes along as a bearer token.
+
+        With a window, what is not read beyond so many bytes stays with the server.
+        """
         parts = urlsplit(base_url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=1 << 20)
+        wire = socket.socket()
+        if window_bytes:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
+        wire.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(wire, (parts.hostname, parts.port))
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reader, writer = await asyncio.open_connection(sock=wire, limit=window_bytes or _BUFFERED_BYTES)
         authorization = f"Authorization: Bearer {key}\r\n" if key else ""
         return cls(reader, writer, f"Host: {parts.netloc}\r\n{authorization}")
 
