@@ -44,12 +44,10 @@ async def test_a_service_can_make_its_indexes(mongo_url_of, database_name):
 
 
 async def test_a_service_of_another_database_is_nobody_here(mongo_server, mongo_url_of, database_name):
-    other = mongo_server.new_database()
-    try:
-        async with open_database(mongo_url_of(GATEWAY), other) as foreign:
-            assert not await is_allowed(foreign["accounts"].find_one({}))
-    finally:
-        mongo_server.drop_database(other)
+    other = mongo_server.databases.borrow()
+    async with open_database(mongo_url_of(GATEWAY), other) as foreign:
+        assert not await is_allowed(foreign["accounts"].find_one({}))
+    mongo_server.databases.give_back(other)
 
 
 def test_who_does_not_log_in_reads_nothing(mongo_server, database_name):

@@ -17,9 +17,10 @@ async def test_a_service_and_a_worker_are_connected_with_their_own_rights(bus_fo
     assert all(bus.is_connected for bus in buses)
 
 
-@pytest.mark.parametrize("_", range(2))
+@pytest.mark.parametrize("_", range(4))
 async def test_a_test_begins_with_an_empty_database(_, database):
-    assert await database.list_collection_names() == []
+    left = [name for name in await database.list_collection_names() if await database[name].find_one({})]
+    assert left == []
     await database["jobs"].insert_one({})
 
 

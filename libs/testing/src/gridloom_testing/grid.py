@@ -151,7 +151,7 @@ def open_grid(infra: Infra, mongo: MongoServer, folder: Path) -> Iterator[Grid]:
     """Yield a grid with a nats-server and a database of its own, and no service started yet."""
     nats = infra.nats(folder.name)
     nats.start()
-    database = mongo.new_database()
+    database = mongo.databases.borrow()
     grid = Grid(nats, mongo, database, infra.s3(f"{folder.name}-s3"), folder)
     try:
         yield grid
@@ -159,7 +159,7 @@ def open_grid(infra: Infra, mongo: MongoServer, folder: Path) -> Iterator[Grid]:
         grid.close()
         nats.kill()
         grid.s3.kill()
-        mongo.drop_database(database)
+        mongo.databases.give_back(database)
 
 
 def _text(value: object) -> str:

@@ -79,27 +79,27 @@ def s3(infra: Infra) -> Iterator[S3Server]:
 
 @pytest.fixture
 def database_name(mongo_server: MongoServer) -> Iterator[str]:
-    """The name of a fresh database, in which every service has its user; dropped after the test."""
-    name = mongo_server.new_database()
+    """The name of an empty database that nobody else uses meanwhile, in which every service has its user."""
+    name = mongo_server.databases.borrow()
     yield name
-    mongo_server.drop_database(name)
+    mongo_server.databases.give_back(name)
 
 
 @pytest.fixture
 def mongo_url_of(mongo_server: MongoServer, database_name: str) -> UrlOf:
-    """Return the URL with which a service reaches the fresh database, with that service's rights only."""
+    """Return the URL with which a service reaches the test's database, with that service's rights only."""
     return lambda service: mongo_server.url_of(service, database_name)
 
 
 @pytest.fixture
 def mongo_url(mongo_server: MongoServer, database_name: str) -> str:
-    """The URL of the fresh database with all rights."""
+    """The URL of the test's database with all rights."""
     return mongo_server.url_of("admin", database_name)
 
 
 @pytest.fixture
 async def database(mongo_url: str, database_name: str) -> AsyncIterator[Database]:
-    """The fresh database, opened with all rights as the services open it."""
+    """The test's database, opened with all rights as the services open it."""
     async with open_database(mongo_url, database_name) as opened:
         yield opened
 

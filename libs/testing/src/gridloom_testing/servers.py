@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets as chance
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from gridloom_kit.settings import ServiceSettings
 from gridloom_local import mongo_setup
 from gridloom_local.secrets import Secrets
 from gridloom_local.servers import LOOPBACK
+from gridloom_testing.databases import Databases
 from gridloom_testing.machines import Machine
 
 
@@ -77,13 +77,17 @@ class NatsServer(Breakable):
 
 
 class MongoServer(Breakable):
-    """mongod as a one-node replica set with authentication on. `admin` is a client that may do everything."""
+    """mongod as a one-node replica set with authentication on. `admin` is a client that may do everything.
+
+    `databases` lends databases in which every service has its user.
+    """
 
     def __init__(self, machine: Machine, port: int, secrets: Secrets) -> None:
         super().__init__(machine)
         self.port = port
         self.secrets = secrets
         self.admin: MongoClient[dict[str, Any]] = MongoClient(self.url_of(mongo_setup.ADMIN, "admin"), tz_aware=True)
+        self.databases = Databases(self.admin, secrets.mongo_passwords)
 
     def start(self) -> None:
         """Start it and wait until it takes writes."""
@@ -98,16 +102,6 @@ class MongoServer(Breakable):
     def url_of(self, user: str, database: str) -> str:
         """Return the URL with which `user` (a service, or `admin`) reaches `database`."""
         return mongo_setup.mongo_url(self.port, user, self.secrets.mongo_passwords[user], database)
-
-    def new_database(self) -> str:
-        """Make a database that only this test uses, with the users of all services. Return its name."""
-        name = f"test_{chance.token_hex(6)}"
-        mongo_setup.admit_services(self.admin, name, self.secrets.mongo_passwords)
-        return name
-
-    def drop_database(self, name: str) -> None:
-        """Remove a database with its users."""
-        mongo_setup.forget_database(self.admin, name)
 
 
 class S3Server(Breakable):
