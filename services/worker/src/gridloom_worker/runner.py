@@ -118,9 +118,11 @@ class Runner:
         except FaultError as error:
             fault = error.fault
         except TimeoutError:
-            if attempt.stopped is Why.UNWANTED:
-                return None
             fault = rules.interrupted() if attempt.stopped else rules.timed_out(attempt.order.timeout_seconds)
+        # However it ended: readers see how far it came, and they see it before they hear of the end.
+        await attempt.stream.finish()
+        if ending is None and attempt.stopped is Why.UNWANTED:
+            return None
         result = _result(attempt, ending, fault, (began, self._clock.monotonic()))
         self._measure(attempt.order.model, result)
         return result
@@ -129,16 +131,13 @@ class Runner:
         async with attempt.scope:
             try:
                 attempt.order = await self._inputs.complete(attempt.order)
-                ending = await answered(self._engine, attempt.order, attempt.stream.feed)
-                await attempt.stream.finish()
+                return await answered(self._engine, attempt.order, attempt.stream.feed)
             except FaultError:
-                await attempt.stream.finish()  # readers may see how far it came
                 raise
             except Exception as error:
                 log.exception("engine.bug", engine=self._engine.name)
                 message = "the worker's engine failed unexpectedly; its log says why"
                 raise FaultError(Fault(code=FaultCode.INTERNAL, message=message, retryable=True)) from error
-            return ending
 
     def _measure(self, model: str, result: ResultReport) -> None:
         if result.first_token_seconds is not None:
