@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gridloom_contract import events, fleet, jobs, registry, subjects
+from gridloom_contract import batches, events, fleet, jobs, registry, subjects
 from gridloom_contract.streams import STREAMS
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_contract.work import TokenChunk
@@ -24,7 +24,7 @@ NOW = datetime(2026, 6, 20, 12, 0, 0, 123000, tzinfo=UTC)
 
 
 class ScriptedScheduler:
-    """`jobs` is what it knows; `asked` and `batches` are what it was asked."""
+    """`jobs` and `bundles` (batches of an API) are what it knows; `asked` and `batches` are what it was asked."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
@@ -37,6 +37,7 @@ class ScriptedScheduler:
         self.timelines: dict[str, tuple[events.JobEvent, ...]] = {}
         self.asked: list[object] = []
         self.retries: list[jobs.RetryJob] = []
+        self.bundles: dict[str, batches.Batch] = {}
         self.answers_to_lose = 0
         self.is_awake = asyncio.Event()
         """While it is cleared, cancellations and retries take as long as that."""
@@ -60,6 +61,9 @@ class ScriptedScheduler:
             (registry.LIST_MODELS, self._list_models),
             (registry.LIST_WORKERS, self._list_workers),
             (registry.ENROL_WORKER, self._enrol),
+            (registry.CREATE_BATCH, self._create_bundle),
+            (registry.GET_BATCH, self._get_bundle),
+            (registry.WITHDRAW_BATCH, self._withdraw_bundle),
         )
         for channel, answer in answers:
             self._subscriptions.append(await self.bus.answer(channel, answer, queue="scheduler"))
@@ -178,6 +182,17 @@ class ScriptedScheduler:
     async def _enrol(self, message: fleet.EnrolWorker, _subject: str) -> fleet.WorkerEnrolled:
         self.asked.append(message)
         return fleet.WorkerEnrolled(worker="wabcdefghijkl", name=message.name, token="glw_wabcdefghijkl_secret")
+
+    async def _create_bundle(self, order: batches.CreateBatch, _subject: str) -> batches.Batch:
+        known = {name: getattr(order, name) for name in ("batch", "account", "key", "dialect", "echo", "total")}
+        return self.bundles.setdefault(order.batch, batches.Batch(**known, created_at=NOW))
+
+    async def _get_bundle(self, question: batches.GetBatch, _subject: str) -> batches.Batch:
+        count = sum(submission.parent == question.batch for submission in self.submissions.values())
+        return msgspec.structs.replace(self.bundles[question.batch], counts={State.QUEUED: count}, submitted_at=NOW)
+
+    async def _withdraw_bundle(self, order: batches.WithdrawBatch, _subject: str) -> batches.Batch:
+        return self.bundles.pop(order.batch)
 
     def _of(self, account: str, job: str) -> jobs.Job:
         known = self.jobs.get(job)

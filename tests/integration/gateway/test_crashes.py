@@ -1,4 +1,7 @@
-"""A gateway dies anywhere between taking an `Idempotency-Key` and sending the answer: asked again, there is one job."""
+"""A gateway dies anywhere between taking an `Idempotency-Key` and sending the answer: asked again, there is one job.
+
+Or one batch, and none of its jobs was ever without it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientError
 from msgspec.structs import fields
 
 import gridloom_gateway
+from gridloom_contract.fleet import ModelEntry
 from gridloom_contract.registry import GATEWAY
+from gridloom_contract.vocabulary import State
 from gridloom_gateway.settings import Settings
 from gridloom_kit.settings import environment_name
 from gridloom_local.servers import free_port
@@ -28,6 +34,12 @@ POINTS = sorted(
 )
 CRASHED = 137
 BODY = {"model": "m", "prompt": "p"}
+KEYED = [point for point in POINTS if point.startswith("gateway.key_")]
+BATCHES = "/v1/batches"
+CHAT: dict[str, Any] = {
+    "endpoint": "/v1/chat/completions",
+    "body": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+}
 Process = asyncio.subprocess.Process
 StartDoomed = Callable[[str], Awaitable[tuple[Process, str]]]
 
@@ -79,10 +91,11 @@ async def submit(client: ApiClient) -> Answer:
 
 
 def test_the_steps_of_a_keyed_request_are_known() -> None:
-    assert POINTS == ["gateway.key_answered", "gateway.key_claimed", "gateway.key_used"]
+    assert KEYED == ["gateway.key_answered", "gateway.key_claimed", "gateway.key_used"]
+    assert sorted({*POINTS} - {*KEYED}) == ["gateway.batch_recorded", "gateway.batch_taken_in"]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", KEYED)
 async def test_whoever_asks_again_after_a_crash_gets_the_one_job(
     client: ApiClient, scheduler: ScriptedScheduler, start_doomed: StartDoomed, point: str
 ) -> None:
@@ -100,3 +113,32 @@ async def test_whoever_asks_again_after_a_crash_gets_the_one_job(
     assert answers[0].body == answers[1].body
     assert len(scheduler.jobs) == 1
     assert made_before == ([] if point == "gateway.key_claimed" else list(scheduler.jobs))
+
+
+@pytest.mark.parametrize(("point", "jobs"), [("gateway.batch_recorded", 0), ("gateway.batch_taken_in", 2)])
+async def test_no_job_of_a_batch_is_without_it_and_asked_again_all_are_there(
+    client: ApiClient, scheduler: ScriptedScheduler, start_doomed: StartDoomed, point: str, jobs: int
+) -> None:
+    scheduler.models.append(ModelEntry(model="m", family="m", workers=1))
+    process, url = await start_doomed(point)
+    async with ApiClient(url, client.key) as doomed:
+        await until_it_serves(doomed)
+        with pytest.raises(ClientError):
+            await doomed.call("POST", BATCHES, {"requests": [CHAT, CHAT]}, key="k")
+    assert await process.wait() == CRASHED
+    assert (len(scheduler.bundles), len(scheduler.jobs)) == (1, jobs)
+
+    answer = await client.call("POST", BATCHES, {"requests": [CHAT, CHAT]}, key="k")
+
+    assert (answer.status, answer.body["total"], answer.body["queued"]) == (202, 2, 2)
+    assert (len(scheduler.bundles), len(scheduler.jobs)) == (1, 2)
+    assert {submission.parent for submission in scheduler.submissions.values()} == set(scheduler.bundles)
+
+
+async def test_a_batch_of_which_a_job_is_refused_is_forgotten(client: ApiClient, scheduler: ScriptedScheduler) -> None:
+    scheduler.models += [ModelEntry(model=model, family=model, workers=1) for model in ("m", "shy")]
+    scheduler.refused_models.add("shy")
+    shy = CHAT | {"body": CHAT["body"] | {"model": "shy"}}
+    assert (await client.call("POST", BATCHES, {"requests": [CHAT, shy]})).status == 404
+    assert scheduler.bundles == {}
+    assert [job.state for job in scheduler.jobs.values()] == [State.CANCELED]

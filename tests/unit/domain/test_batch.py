@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gridloom_contract.batches import Batch, BatchError
 from gridloom_contract.vocabulary import State
-from gridloom_domain.batch import Progress, Status, failed, living, progress_of, status_of
+from gridloom_domain.batch import Progress, Status, failed, living, progress_of, status_of, whole_since
 from gridloom_domain.job import TERMINAL
 
 NOON = datetime(2026, 6, 20, 12, 0, tzinfo=UTC)
@@ -66,13 +66,27 @@ def test_a_batch_with_a_file_is_as_far_as_was_noted(noted: dict[str, Any], statu
     ],
 )
 def test_the_jobs_of_a_batch_are_as_far_as_they_are(counts: dict[State, int], progress: Progress) -> None:
-    assert progress_of(a_batch(counts=counts)) is progress
+    assert progress_of(a_batch(counts=counts, submitted_at=NOON)) is progress
+
+
+@pytest.mark.parametrize(("counts", "progress"), [({}, Progress.PENDING), ({State.SUCCEEDED: 1}, Progress.PROCESSING)])
+def test_a_batch_is_not_done_while_jobs_of_it_may_come(counts: dict[State, int], progress: Progress) -> None:
+    assert progress_of(a_batch(counts=counts, total=2)) is progress
+
+
+@pytest.mark.parametrize(
+    ("missing", "minutes", "since"), [(0, 0, NOON), (-1, 99, NOON), (1, 9, None), (1, 10, NOON + timedelta(minutes=10))]
+)
+def test_a_batch_without_a_file_is_whole_once_all_jobs_are_there_or_none_can_come(
+    missing: int, minutes: int, since: datetime | None
+) -> None:
+    assert whole_since(NOON, missing, NOON + timedelta(minutes=minutes)) == since
 
 
 @given(some_counts)
 def test_jobs_live_until_they_have_ended(counts: dict[State, int]) -> None:
     assert living(counts) == sum(counts.values()) - sum(counts.get(state, 0) for state in TERMINAL)
-    is_done = progress_of(a_batch(counts=counts)) is Progress.DONE
+    is_done = progress_of(a_batch(counts=counts, submitted_at=NOON)) is Progress.DONE
     assert is_done == (living(counts) == 0)
 
 

@@ -90,6 +90,33 @@ async def test_a_full_room_is_counted_twice_a_second_however_many_knock() -> Non
     assert grid.counts == 1
 
 
+async def test_jobs_of_one_request_come_in_together_or_not_at_all() -> None:
+    grid = Grid(waiting=4)
+    for jobs, is_admitted in ((7, False), (6, True), (7, False)):
+        try:
+            async with grid.gateway.place("ann", 10, jobs):
+                assert is_admitted
+        except RateLimited:
+            assert not is_admitted
+        grid.watch.seconds += 1.0
+
+
+async def test_requests_with_many_jobs_do_not_wait_for_each_other_for_ever() -> None:
+    grid = Grid()
+
+    async def submit() -> bool:
+        try:
+            async with grid.gateway.place("ann", 10, 6):
+                await asyncio.sleep(0)
+                grid.waiting += 6
+        except RateLimited:
+            return False
+        return True
+
+    async with asyncio.timeout(10):
+        assert sorted(await asyncio.gather(submit(), submit(), submit())) == [False, False, True]
+
+
 async def test_once_jobs_have_started_others_may_come() -> None:
     grid = Grid(waiting=10)
     await grid.submit(10)

@@ -25,6 +25,7 @@ class Batch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.d
 
     `total` is how many lines it has, once they are counted and found well-formed, at `checked_at`. All of them are
     submitted at `submitted_at`; `lines_submitted` are so far. `echo` belongs to the dialect that took the batch.
+    One that came without a file is submitted as well once no more of its jobs can come: its gateway died.
     """
 
     batch: str
@@ -50,7 +51,7 @@ class Batch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.d
 class CreateBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.create.1"):
     """Gateway to scheduler: record a batch. `batch` is minted by the sender, so sending it twice makes one.
 
-    Without an `input_file` all `total` jobs of it are submitted already. Answered by the `Batch`.
+    Without an `input_file` all `total` jobs of it are submitted next by its sender. Answered by the `Batch`.
     """
 
     batch: str
@@ -93,6 +94,16 @@ class CancelBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="b
     """Gateway to scheduler: cancel a batch and some hundreds of its living jobs; sent again, it cancels further ones.
 
     One that has ended stays as it is. Answered by the `Batch`.
+    """
+
+    batch: str
+    account: str
+
+
+class WithdrawBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.withdraw.1"):
+    """Gateway to scheduler: not all jobs of a batch without a file were taken. Cancel those that were, and forget it.
+
+    Fault `not_found`, `conflict` for one with a file. Answered by the `Batch` that it was.
     """
 
     batch: str

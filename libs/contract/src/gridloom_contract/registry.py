@@ -114,6 +114,7 @@ CREATE_BATCH = _asked_by_gateway(subjects.BATCH_CREATE, batches.CreateBatch, bat
 GET_BATCH = _asked_by_gateway(subjects.BATCH_GET, batches.GetBatch, batches.Batch)
 LIST_BATCHES = _asked_by_gateway(subjects.BATCHES_LIST, batches.ListBatches, batches.BatchPage)
 CANCEL_BATCH = _asked_by_gateway(subjects.BATCH_CANCEL, batches.CancelBatch, batches.Batch)
+WITHDRAW_BATCH = _asked_by_gateway(subjects.BATCH_WITHDRAW, batches.WithdrawBatch, batches.Batch)
 LEASE_BATCH = _asked_by_gateway(subjects.BATCH_LEASE, batches.LeaseBatch, batches.BatchLeased)
 NOTE_BATCH = _asked_by_gateway(subjects.BATCH_NOTE, batches.NoteBatch, batches.Batch)
 BATCH_DONE = _asked_by_gateway(subjects.BATCH_DONE, batches.BatchDone, batches.Batch)
@@ -217,6 +218,7 @@ CHANNELS: tuple[Channel, ...] = (
     GET_BATCH,
     LIST_BATCHES,
     CANCEL_BATCH,
+    WITHDRAW_BATCH,
     LEASE_BATCH,
     NOTE_BATCH,
     BATCH_DONE,

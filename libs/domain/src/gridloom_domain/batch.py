@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -15,6 +16,8 @@ MOST_REQUESTS: Final = 256
 """How many jobs may come in one request, without a file."""
 LINE_PRIORITY: Final = -1
 """Lines wait behind all other jobs, their own account's too: nobody's chat stands behind fifty thousand of them."""
+_HANDED_IN_WITHIN: Final = timedelta(minutes=10)
+"""No gateway hands in the jobs of one request for so long: what is not there by then will not come."""
 
 
 class Status(StrEnum):
@@ -51,11 +54,22 @@ def status_of(batch: Batch) -> Status:
 
 
 def progress_of(batch: Batch) -> Progress:
-    """Return how far the jobs are: done once all have ended, pending while none was begun."""
-    if living(batch.counts) == 0:
+    """Return how far the jobs are: done once all are there and have ended, pending while none was begun."""
+    if batch.submitted_at is not None and living(batch.counts) == 0:
         return Progress.DONE
     is_begun = any(count and (is_in_hand(state) or is_terminal(state)) for state, count in batch.counts.items())
     return Progress.PROCESSING if is_begun else Progress.PENDING
+
+
+def whole_since(created_at: datetime, missing: int, now: datetime) -> datetime | None:
+    """Return since when no more jobs of a batch without a file can come; None while they may.
+
+    Nobody notes it: one sees that none is `missing`, or that its gateway must have died.
+    """
+    if missing <= 0:
+        return created_at
+    end = created_at + _HANDED_IN_WITHIN
+    return end if now >= end else None
 
 
 def living(counts: Mapping[State, int]) -> int:

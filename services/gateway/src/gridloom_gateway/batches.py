@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from gridloom_contract.batches import (
@@ -15,7 +17,10 @@ from gridloom_contract.batches import (
     LeaseBatch,
     ListBatches,
     NoteBatch,
+    WithdrawBatch,
 )
+from gridloom_contract.fault import FaultError
+from gridloom_contract.jobs import Submission
 from gridloom_contract.registry import (
     BATCH_DONE,
     CANCEL_BATCH,
@@ -24,8 +29,10 @@ from gridloom_contract.registry import (
     LEASE_BATCH,
     LIST_BATCHES,
     NOTE_BATCH,
+    WITHDRAW_BATCH,
 )
-from gridloom_gateway.desk import Questions
+from gridloom_gateway.desk import Desk, Questions, is_unknown
+from gridloom_kit import crash
 
 MOST_CANCELED_AT_ONCE: Final = 500
 
@@ -33,12 +40,34 @@ MOST_CANCELED_AT_ONCE: Final = 500
 class Batches:
     """One method a question. Batches of another account do not exist."""
 
-    def __init__(self, questions: Questions) -> None:
+    def __init__(self, questions: Questions, desk: Desk) -> None:
         self._questions = questions
+        self._desk = desk
 
     async def create(self, order: CreateBatch) -> Batch:
         """Record a batch and return it; done twice there is one."""
         return await self._questions.ask(CREATE_BATCH, order, Batch)
+
+    async def take_in(self, order: CreateBatch, submissions: Sequence[Submission], *, is_kept: bool) -> Batch:
+        """Record a batch that is all here and take its jobs in; return it. Raises what `Desk.submit_all` does.
+
+        The record comes first: wherever this ends, no job is without its batch, and done again it goes on.
+        """
+        await self.create(order)
+        crash.point("gateway.batch_recorded")
+        try:
+            await self._desk.submit_all(submissions, is_kept=is_kept)
+        except FaultError as error:
+            if not (is_kept and is_unknown(error)):
+                await self._withdraw(order.account, order.batch)
+            raise
+        crash.point("gateway.batch_taken_in")
+        return await self.get(order.account, order.batch)
+
+    async def _withdraw(self, account: str, batch: str) -> None:
+        """What was refused is told in any case, even if this fails."""
+        with suppress(FaultError):
+            await self._questions.ask(WITHDRAW_BATCH, WithdrawBatch(batch=batch, account=account), Batch)
 
     async def get(self, account: str, batch: str) -> Batch:
         """Return the batch. Raises `NotFound`."""

@@ -6,7 +6,7 @@ A job of another account and a job that never was look exactly alike here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -59,6 +59,11 @@ R = TypeVar("R", bound=Message)
 def no_such_job() -> NotFound:
     """Return the one error for a job that is unknown, another account's, or named in a form that is no id."""
     return NotFound("there is no such job")
+
+
+def is_unknown(error: BaseException) -> bool:
+    """Say whether an error leaves open if the job was taken."""
+    return isinstance(error, FaultError) and error.fault.code is FaultCode.UNAVAILABLE
 
 
 class Questions:
@@ -118,16 +123,26 @@ class Desk:
         """Take a job in: once this returns it will not be lost. Raises what `Submissions.submit` does."""
         return await self._submissions.submit(submission)
 
-    async def submit_all(self, submissions: Sequence[Submission]) -> list[Acceptance]:
-        """Take all of these jobs in. If one is refused the others are canceled, and what `submit` raised is raised."""
-        fates = await asyncio.gather(*map(self.submit, submissions), return_exceptions=True)
+    async def submit_all(self, submissions: Sequence[Submission], *, is_kept: bool) -> list[Acceptance]:
+        """Take all of these jobs of one account in. If one is refused the others are canceled, and that is raised.
+
+        If it is only unknown whether it was taken, and they are `kept`, all stays as it is: who has their key comes
+        back.
+        """
+        fates = await self._submissions.submit_all(submissions)
         refusals = [fate for fate in fates if isinstance(fate, BaseException)]
         if refusals:
-            taken = [one for one, fate in zip(submissions, fates, strict=True) if isinstance(fate, Acceptance)]
-            cancellations = (self.cancel(one.account, one.job, waiting_only=False) for one in taken)
-            await asyncio.gather(*cancellations, return_exceptions=True)
-            raise refusals[0]
+            worst = next((refusal for refusal in refusals if not is_unknown(refusal)), refusals[0])
+            if not (is_kept and is_unknown(worst)):
+                await self._cancel_all_of(
+                    one for one, fate in zip(submissions, fates, strict=True) if isinstance(fate, Acceptance)
+                )
+            raise worst
         return [fate for fate in fates if isinstance(fate, Acceptance)]
+
+    async def _cancel_all_of(self, taken: Iterable[Submission]) -> None:
+        cancellations = (self.cancel(one.account, one.job, waiting_only=False) for one in taken)
+        await asyncio.gather(*cancellations, return_exceptions=True)
 
     async def boosted(self, caller: Caller) -> Caller:
         """Return the caller with the priority that its jobs have if they name none."""

@@ -161,7 +161,7 @@ class _Parts:
             deliveries=Deliveries(questions),
             files=Files(self.bus),
             usage=usage,
-            batches=Batches(questions),
+            batches=Batches(questions, desk),
             library=self.library,
             clock=self.clock,
             terms=Terms(
@@ -175,7 +175,7 @@ class _Parts:
     def clerk(self, desk: Desk, questions: Questions) -> Clerk:
         """Return who works on batches."""
         tools = Tools(
-            Batches(questions),
+            Batches(questions, desk),
             desk,
             self.library,
             BatchLanguage(),

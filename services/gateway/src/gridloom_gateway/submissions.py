@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gridloom_contract.jobs import Acceptance, Submission
@@ -29,6 +31,20 @@ class Submissions:
             return await self._intake.submit(submission)
         async with self._waiting.place(submission.account, limit):
             return await self._intake.submit(submission)
+
+    async def submit_all(self, submissions: Sequence[Submission]) -> list[Acceptance | BaseException]:
+        """Hand in jobs of one account and return how each fared.
+
+        Raises `RateLimited` if not all of them may wait; then none was handed in.
+        """
+        limit = (await self._plans.of(submissions[0].account)).max_waiting_jobs
+        if limit is None:
+            return await self._fates(submissions)
+        async with self._waiting.place(submissions[0].account, limit, len(submissions)):
+            return await self._fates(submissions)
+
+    async def _fates(self, submissions: Sequence[Submission]) -> list[Acceptance | BaseException]:
+        return await asyncio.gather(*map(self._intake.submit, submissions), return_exceptions=True)
 
     async def boosted(self, caller: Caller) -> Caller:
         """Return the caller with the priority of jobs that name none: the account's own, else that of its plan."""

@@ -50,33 +50,32 @@ class WaitingRoom:
         self._accounts: dict[str, _Account] = {}
 
     @asynccontextmanager
-    async def place(self, account: str, limit: int) -> AsyncIterator[None]:
-        """Have a place for one more job while it is handed in. Raises `RateLimited` if too many wait."""
+    async def place(self, account: str, limit: int, jobs: int = 1) -> AsyncIterator[None]:
+        """Have a place for so many more jobs while they are handed in. Raises `RateLimited` if too many wait."""
         known = self._known(account, limit)
-        await self._admit(account, known)
-        known.handing_in += 1
+        await self._admit(account, known, jobs)
+        known.handing_in += jobs
         try:
             yield
         finally:
-            known.handing_in -= 1
+            known.handing_in -= jobs
 
-    async def _admit(self, account: str, known: _Account) -> None:
-        while not self._take(known):
+    async def _admit(self, account: str, known: _Account, jobs: int) -> None:
+        while not self._take(known, jobs):
             async with known.counting:
-                if known.left == 0 or self._clock.monotonic() >= known.fresh_until:
-                    await self._recount(account, known)
+                if known.left < jobs or self._clock.monotonic() >= known.fresh_until:
+                    await self._recount(account, known, jobs)
 
-    def _take(self, known: _Account) -> bool:
+    def _take(self, known: _Account, jobs: int) -> bool:
         now = self._clock.monotonic()
         if now < known.refused_until:
-            message = f"as many jobs wait already as the plan allows: {known.limit}"
-            raise RateLimited(message, retry_after_seconds=_RETRY_AFTER_SECONDS)
-        if known.left == 0 or now >= known.fresh_until:
+            raise _too_many(known)
+        if known.left < jobs or now >= known.fresh_until:
             return False
-        known.left -= 1
+        known.left -= jobs
         return True
 
-    async def _recount(self, account: str, known: _Account) -> None:
+    async def _recount(self, account: str, known: _Account, jobs: int) -> None:
         if self._clock.monotonic() < known.refused_until:
             return
         on_their_way = known.handing_in  # whether they are counted already nobody knows
@@ -84,10 +83,12 @@ class WaitingRoom:
         now = self._clock.monotonic()
         if left <= 0:
             known.left, known.refused_until = 0, now + _REFUSED_SECONDS
-        elif left <= on_their_way:
+        elif left < jobs:
+            raise _too_many(known)
+        elif left - on_their_way < jobs:
             await asyncio.sleep(_PAUSE_SECONDS)
         else:
-            known.left, known.fresh_until = max(1, (left - on_their_way) // _PART), now + _FRESH_SECONDS
+            known.left, known.fresh_until = max(jobs, (left - on_their_way) // _PART), now + _FRESH_SECONDS
 
     async def _waiting(self, account: str) -> int:
         try:
@@ -103,3 +104,8 @@ class WaitingRoom:
                 self._accounts.pop(next(iter(self._accounts)))
             known = self._accounts[account] = _Account(limit)
         return known
+
+
+def _too_many(known: _Account) -> RateLimited:
+    message = f"as many jobs wait already as the plan allows: {known.limit}"
+    return RateLimited(message, retry_after_seconds=_RETRY_AFTER_SECONDS)

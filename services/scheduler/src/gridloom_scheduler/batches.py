@@ -21,6 +21,7 @@ from gridloom_contract.batches import (
     NoteBatch,
     WithdrawBatch,
 )
+from gridloom_domain.batch import whole_since
 from gridloom_domain.errors import Conflict, Invalid, NotFound
 from gridloom_domain.job import Reason
 from gridloom_scheduler.chance import Chance
@@ -31,8 +32,6 @@ from gridloom_scheduler.rules import transitions
 from gridloom_scheduler.store.batches import BatchRecord, BatchStore, Counts
 
 _CANCEL_AT_ONCE = 500
-_HANDED_IN_WITHIN = timedelta(minutes=10)
-"""No gateway hands in jobs of one request for so long: what is not there by then will not come."""
 _MOST_PER_PAGE = 100
 _SAME_NAME = (
     *("account", "key", "dialect", "created_at", "total", "lines_submitted", "input_file", "output_file", "error_file"),
@@ -166,12 +165,9 @@ def _view_of(record: BatchRecord, counts: Counts, now: datetime) -> Batch:
 
 
 def _submitted_at(record: BatchRecord, counts: Counts, now: datetime) -> datetime | None:
-    """Of a batch without a file nobody notes when all its jobs are there: one sees that they are."""
     if record.submitted_at is not None or record.input_file is not None:
         return record.submitted_at
-    end = record.created_at + _HANDED_IN_WITHIN
-    is_whole = sum(counts.values()) >= (record.total or 0)
-    return record.created_at if is_whole else end if now >= end else None
+    return whole_since(record.created_at, (record.total or 0) - sum(counts.values()), now)
 
 
 def _held(record: BatchRecord | None) -> BatchRecord:

@@ -44,7 +44,8 @@ class RemoteJobs:
         body = await self.supplies.bodies.decode(request, _submit)
         caller = await desk.boosted(caller)
         wanted = translate.to_submissions(body, caller, desk.mint(caller), current_traceparent())
-        return replies.json(translate.from_acceptances(await desk.submit_all(wanted)))
+        taken = await desk.submit_all(wanted, is_kept=caller.new_id is not None)
+        return replies.json(translate.from_acceptances(taken))
 
     async def get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /jobs/{ids}."""

@@ -58,14 +58,14 @@ class BatchRoutes:
         return replies.json(translate.from_batch(await self.batches.create(order)))
 
     async def from_requests(self, body: dict[str, Any], caller: Caller) -> web.StreamResponse:
-        """Take all jobs in, or none; the record follows, so that none is ever without its jobs."""
+        """Take all jobs in, or none."""
         wanted, batch = _converted(body, wire.FromRequests), self.desk.mint(caller)
         submissions = translate.to_submissions(wanted, caller, batch)
         known = await self.desk.models(caller.account, online_only=False)
         translate.check_models(submissions, frozenset(model.model for model in known))
-        await self.desk.submit_all(submissions)
-        created = await self.batches.create(translate.to_order(wanted, caller, batch))
-        return replies.json(translate.from_batch(created), 202)
+        order = translate.to_order(wanted, caller, batch)
+        taken = await self.batches.take_in(order, submissions, is_kept=caller.new_id is not None)
+        return replies.json(translate.from_batch(taken), 202)
 
     async def list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /batches."""
