@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from aiohttp import ClientError, FormData
 
 from e2e.conftest import SLOW
 from e2e.openai_raw import CHAT, JOBS, asked, chat, following, later, streaming, until
+from e2e.quotas import a_customer
 from e2e.shelf import MODEL, Shelf, open_shelf
 from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_domain import ids
@@ -227,6 +229,23 @@ async def test_a_request_does_not_wait_longer_than_it_may(client: ApiClient, she
     for nobody_started in (second, streamed):
         assert (nobody_started.errors[0]["type"], nobody_started.is_done) == ("unavailable", False)
         assert nobody_started.text == ""
+
+
+async def test_a_request_over_quota_is_told_when_there_is_room_again(grid: Grid) -> None:
+    async with a_customer(grid, daily_tokens=0) as customer, streaming(customer.client, "Say hello") as streamed:
+        answer = await asked(customer.client)
+        await streamed.to_the_end()
+        kept = (await customer.client.call("GET", f"{JOBS}/{await later(customer.client)}")).body["status"]
+
+    now = datetime.now(UTC)
+    left = (datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC) - now).total_seconds()
+    assert (answer.status, answer.body["error"]["type"]) == (429, "rate_limit_exceeded")
+    assert answer.body["detail"] == answer.body["error"]["message"]
+    assert "00:00 UTC" in answer.body["detail"]
+    assert abs(int(answer.headers["Retry-After"]) - left) < 30
+    assert answer.headers["X-Should-Retry"] == ("false" if int(answer.headers["Retry-After-Ms"]) > 120_000 else "true")
+    assert (streamed.errors[0], streamed.is_done) == (answer.body["error"], False)
+    assert kept == "QUEUED", "what nobody waits for is taken in all the same"
 
 
 async def test_a_model_that_nobody_serves_now_has_no_provider(client: ApiClient, shelf: Shelf) -> None:

@@ -100,6 +100,12 @@ def test_an_error_is_in_both_shapes_and_says_when_to_come_back() -> None:
     assert answer.headers["X-Should-Retry"] == "true"
 
 
+@pytest.mark.parametrize(("seconds", "word"), [(0.5, "true"), (120.0, "true"), (121.0, "false"), (86_400.0, "false")])
+def test_nobody_is_told_to_try_again_who_would_do_so_much_too_soon(seconds: float, word: str) -> None:
+    answer = render(RateLimited("no room before midnight", retry_after_seconds=seconds), "r1")
+    assert answer.headers["X-Should-Retry"] == word
+
+
 unknown_names = st.text(min_size=1, max_size=8).filter(lambda name: name not in requests.CONSUMED)
 
 

@@ -191,6 +191,27 @@ def test_what_a_stranger_reports_is_bounded() -> None:
     assert len(after.finish_reason or "") == 64
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        FaultCode.UNAUTHENTICATED,
+        FaultCode.FORBIDDEN,
+        FaultCode.UNKNOWN_MODEL,
+        FaultCode.NO_CAPACITY,
+        FaultCode.METHOD_NOT_ALLOWED,
+        FaultCode.RATE_LIMITED,
+    ],
+)
+def test_no_stranger_speaks_of_an_accounts_key_model_or_quota(code: FaultCode) -> None:
+    job = a_running_record()
+
+    _, after = judged(job, result(job, fault=Fault(code=code, message="no")))
+
+    assert after is not None
+    assert after.error is not None
+    assert (after.state, after.reason, after.error.code) == (State.FAILED, "upstream_error", FaultCode.UPSTREAM)
+
+
 def test_an_engine_worked_no_longer_than_its_worker_had_the_job() -> None:
     job = a_running_record()
 

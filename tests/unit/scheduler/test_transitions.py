@@ -150,15 +150,27 @@ def test_a_retry_forgets_how_it_went_and_runs_its_deadline_anew() -> None:
     assert job.deadline_at == job.expires_at == NOW + timedelta(hours=1, seconds=60)
 
 
-@pytest.mark.parametrize(
-    ("held", "words"), [({}, "no worker"), ({"state": State.HELD, "reason": "quota"}, "the account's quota")]
-)
-def test_a_job_that_nobody_claimed_says_what_it_waited_for(held: dict[str, Any], words: str) -> None:
-    job = transitions.no_capacity(a_record(capacity_wait_seconds=60.0, capacity_at=NOW, **held), a_moment()).after
+@pytest.mark.parametrize("waiting", [{}, {"state": State.HELD, "reason": "blob"}])
+def test_a_job_that_nobody_started_says_how_long_it_waited(waiting: dict[str, Any]) -> None:
+    job = transitions.no_capacity(a_record(capacity_wait_seconds=60.0, capacity_at=NOW, **waiting), a_moment()).after
     assert job.error is not None
     assert (job.error.code, job.reason, job.capacity_at) == (FaultCode.NO_CAPACITY, Reason.NO_CAPACITY, None)
-    assert words in job.error.message
-    assert "60 seconds" in job.error.message
+    assert "no worker was free for the job within 60 seconds" in job.error.message
+
+
+def test_a_job_for_which_its_quota_had_no_room_says_when_there_is_some() -> None:
+    held = a_record(
+        capacity_wait_seconds=60.0,
+        capacity_at=NOW,
+        state=State.HELD,
+        reason=Reason.QUOTA,
+        held_until=NOW + timedelta(hours=3),
+    )
+    job = transitions.no_capacity(held, a_moment(NOW)).after
+    assert job.error is not None
+    assert (job.error.code, job.reason, job.held_until) == (FaultCode.RATE_LIMITED, Reason.QUOTA, None)
+    assert job.error.retry_after_seconds == 3 * 3600
+    assert f"before {NOW + timedelta(hours=3):%Y-%m-%d %H:%M} UTC" in job.error.message
 
 
 def test_a_job_held_for_a_quota_waits_for_capacity_only_once_it_is_let_go() -> None:

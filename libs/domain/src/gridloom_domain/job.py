@@ -85,7 +85,7 @@ _CANCELS: Reasons = frozenset(
 TRANSITIONS: dict[Transition, Reasons] = {
     (State.HELD, State.QUEUED): _HOLDS,
     # Also while its account's quota has no room: whoever waits for the answer waits no longer.
-    (State.HELD, State.FAILED): frozenset({Reason.NO_CAPACITY}),
+    (State.HELD, State.FAILED): frozenset({Reason.NO_CAPACITY, Reason.QUOTA}),
     # A blob slot made for a job that still waits holds it until the upload is confirmed (seeds/000 §Blobs).
     (State.QUEUED, State.HELD): frozenset({Reason.QUOTA, Reason.BLOB}),
     (State.QUEUED, State.CLAIMED): frozenset({Reason.ASSIGNED}),

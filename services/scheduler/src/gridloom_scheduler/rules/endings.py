@@ -33,6 +33,17 @@ NOTHING_STORED: StoredOutputs = {}
 _MAY_PASS = frozenset(
     {FaultCode.UPSTREAM, FaultCode.BAD_OUTPUT, FaultCode.WORKER_LOST, FaultCode.INTERNAL, FaultCode.UNAVAILABLE}
 )
+_OURS = frozenset(
+    {
+        FaultCode.UNAUTHENTICATED,
+        FaultCode.FORBIDDEN,
+        FaultCode.UNKNOWN_MODEL,
+        FaultCode.NO_CAPACITY,
+        FaultCode.METHOD_NOT_ALLOWED,
+        FaultCode.RATE_LIMITED,
+    }
+)
+"""What only we may say to an account: an engine that says it does not mean the account's key, model or quota."""
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _MOST_SECONDS = 1e7
@@ -198,6 +209,7 @@ def _bounded_fault(fault: Fault) -> Fault:
     wait = fault.retry_after_seconds
     return msgspec.structs.replace(
         fault,
+        code=FaultCode.UPSTREAM if fault.code in _OURS else fault.code,
         message=fault.message[:_LONGEST_MESSAGE],
         field=fault.field[:_LONGEST_WORD] if fault.field else None,
         retry_after_seconds=None if wait is None else _bounded_seconds(wait),

@@ -13,6 +13,7 @@ from typing import Any
 from gridloom_contract import events
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.vocabulary import State, Usage
+from gridloom_domain.errors import RateLimited
 from gridloom_domain.job import Reason
 from gridloom_scheduler.record import JobRecord, Lease
 from gridloom_scheduler.rules.allowances import WITHOUT_LIMITS, Allowance
@@ -43,6 +44,7 @@ _FAILED_FOR = {
     FaultCode.UNSUPPORTED_MEDIA: Reason.INVALID_REQUEST,
     FaultCode.NOT_FOUND: Reason.INPUT_LOST,
     FaultCode.NO_CAPACITY: Reason.NO_CAPACITY,
+    FaultCode.RATE_LIMITED: Reason.QUOTA,
 }
 
 
@@ -200,11 +202,21 @@ def canceled(job: JobRecord, reason: str, moment: Moment) -> Change:
 
 def no_capacity(job: JobRecord, moment: Moment) -> Change:
     """Nobody has started the job for as long as it may wait, though a worker may have it as its next one."""
-    held_for_quota = job.state is State.HELD and job.reason == Reason.QUOTA
-    who = "the account's quota had no room for the job" if held_for_quota else "no worker was free for the job"
-    message = f"{who} within {job.capacity_wait_seconds or 0:g} seconds"
-    change = failed(job, Fault(code=FaultCode.NO_CAPACITY, message=message, retryable=True), moment)
+    change = failed(job, _why_not_started(job, moment), moment)
     return replace(change, values={**change.values, **no_more_files(job)})
+
+
+def _why_not_started(job: JobRecord, moment: Moment) -> Fault:
+    """Return whose fault it is: nobody was free, or the account's quota has no room before a certain time."""
+    waited = f"within {job.capacity_wait_seconds or 0:g} seconds"
+    if job.state is not State.HELD or job.reason != Reason.QUOTA:
+        message = f"no worker was free for the job {waited}"
+        return Fault(code=FaultCode.NO_CAPACITY, message=message, retryable=True)
+    message, until = f"the account's quota had no room for the job {waited}", job.held_until
+    if until is None:
+        return RateLimited(message).fault
+    message = f"{message}, and may have none before {until:%Y-%m-%d %H:%M} UTC"
+    return RateLimited(message, retry_after_seconds=max(1.0, (until - moment.at).total_seconds())).fault
 
 
 def retried(job: JobRecord, fair: float, moment: Moment, sealed_key: str | None = None) -> Change:

@@ -13,7 +13,7 @@ from gridloom_gateway.dialects.openai.routes import batches, files, inference, j
 from gridloom_gateway.dialects.openai.routes.answering import Answering, AsTold
 from gridloom_gateway.dialects.openai.routes.outputs import Outputs
 from gridloom_gateway.dialects.openai.sse import JOB_HEADER
-from gridloom_gateway.dialects.openai.translate.faults import HTTP, SHOULD_RETRY, JobFailed, from_error
+from gridloom_gateway.dialects.openai.translate.faults import HTTP, JobFailed, from_error, should_retry
 from gridloom_gateway.dialects.openai.translate.requests import DIALECT
 from gridloom_gateway.dialects.openai.wire.errors import Error
 from gridloom_gateway.route import Audience, Dialect
@@ -53,7 +53,7 @@ def render(error: FaultError, _request_id: str) -> web.Response:
     """Return an error in both shapes, with what OpenAI's clients want to know before they try again."""
     fault = error.fault
     response = replies.error(from_error(error), HTTP[fault.code], fault)
-    response.headers[_SHOULD_RETRY] = SHOULD_RETRY[fault.code]
+    response.headers[_SHOULD_RETRY] = should_retry(fault)
     if fault.retry_after_seconds is not None:
         response.headers[_RETRY_AFTER_MS] = str(round(fault.retry_after_seconds * 1000))
     if isinstance(error, JobFailed):

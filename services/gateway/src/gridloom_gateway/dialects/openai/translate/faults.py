@@ -73,6 +73,9 @@ SHOULD_RETRY: Final[dict[FaultCode, str]] = dict.fromkeys(FaultCode, "false") | 
 }
 """What `x-should-retry` tells OpenAI's clients. A job that failed was tried as often as may help."""
 
+_LONGEST_RETRY_SECONDS: Final = 120.0
+"""No client waits longer than that by itself (API.md §2.3, 2): told to try again, it would do so much too soon."""
+
 _MEANINGS: Final[dict[FaultCode, FaultCode]] = {
     # At submission nobody serves the model; of a job that waited, everybody was busy.
     FaultCode.NO_CAPACITY: FaultCode.UNAVAILABLE,
@@ -95,6 +98,12 @@ class JobFailed(FaultError):
     def __init__(self, fault: Fault, job: str) -> None:
         super().__init__(fault)
         self.job = job
+
+
+def should_retry(fault: Fault) -> str:
+    """Return what to tell clients about trying again."""
+    waits_long = (fault.retry_after_seconds or 0.0) > _LONGEST_RETRY_SECONDS
+    return "false" if waits_long else SHOULD_RETRY[fault.code]
 
 
 def failure_of(job: Job) -> JobFailed:
