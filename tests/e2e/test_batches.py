@@ -22,13 +22,22 @@ BATCHES = "/v1/batches"
 CHAT = "/v1/chat/completions"
 REFUSALS = {400: "invalid_req", 415: "unsupported"}
 _PATIENCE_SECONDS = 30.0
+_LONG = "Be brief. " * 7_000
+"""Too long to be kept with a job."""
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"model": "synthetic", "messages": [{"role": "user", "content": "Hi. [[tokens=2]]"}]},
+    "/v1/completions": {"model": "synthetic", "prompt": "Once. [[tokens=2]]"},
+    "/v1/embeddings": {"model": "embedder", "input": ["one", "two"]},
+    "/v1/responses": {"model": "synthetic", "input": "Hi. [[tokens=2]]", "instructions": _LONG},
+}
+KINDS = ["chat.completion", "text_completion", "list", "response"]
 
 
 @pytest.fixture(scope="module")
 def batch_grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
     """A grid that keeps files."""
     with open_grid(infra, mongo_server, tmp_path_factory.mktemp("grid")) as grid:
-        grid.start_all(BLOB, slots=8)
+        grid.start_all(BLOB, slots=8, models=("synthetic", "embedder"))
         yield grid
 
 
@@ -91,6 +100,27 @@ async def test_a_batch_of_requests_is_taken_and_shows_its_jobs_in_order(client: 
     assert [job["status"] for job in batch["jobs"]] == ["PROCESSED", "PROCESSED"]
     results = [(await client.call("GET", f"/v1/jobs/{job['id']}")).body["result"] for job in batch["jobs"]]
     assert [result["usage"]["completion_tokens"] for result in results] == [1, 2]
+
+
+async def test_four_endpoints_can_be_asked_in_batches_of_both_kinds(client: ApiClient) -> None:
+    requests = [{"endpoint": path, "body": body} for path, body in BODIES.items()]
+    made = (await client.call("POST", BATCHES, {"requests": requests})).body
+    batch = await until(client, made["id"], "DONE")
+    jobs = [(await client.call("GET", f"/v1/jobs/{job['id']}")).body for job in batch["jobs"]]
+    assert [job["result"]["object"] for job in jobs] == KINDS
+    assert jobs[3]["result"]["instructions"] == BODIES["/v1/responses"]["instructions"]
+
+    async def answer_from_file(path: str) -> dict[str, Any]:
+        asked = {"custom_id": path, "method": "POST", "url": path, "body": BODIES[path]}
+        made = await made_of(client, await lines_uploaded(client, asked), endpoint=path)
+        batch = await until(client, made["id"], "completed", "failed")
+        [told] = await read(client, batch["output_file_id"])
+        return dict(told["response"]["body"])
+
+    answers = await asyncio.gather(*map(answer_from_file, BODIES))
+    assert [answer["object"] for answer in answers] == KINDS
+    assert answers[3]["instructions"] == BODIES["/v1/responses"]["instructions"]
+    assert answers[3]["output"][0]["content"][0]["text"]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,13 @@ def test_a_body_that_asks_for_nothing_is_refused(body: Any, field: str) -> None:
     assert refused.value.fault.field == field
 
 
+def test_a_response_that_would_need_a_memory_is_refused() -> None:
+    body = {"model": "m", "input": "Hi", "previous_response_id": "resp_1"}
+    with pytest.raises(Invalid) as refused:
+        LANGUAGE.submission(BATCH, a_line(1, url="/v1/responses", body=body))
+    assert refused.value.fault.field == "previous_response_id"
+
+
 def test_an_answer_is_written_whole_with_the_line_that_asked() -> None:
     output = '{"choices":[{"index":0,"message":{"content":"Hi"}}],"usage":{"completion_tokens":1}}'
     job = a_job(state=State.SUCCEEDED, task=Task(kind=Kind.CHAT, raw={}), output=output)

@@ -40,7 +40,7 @@ class Jobs:
 
     async def get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /jobs/{id}."""
-        job = await self.desk.get(caller.account, _job_in(request))
+        [job] = await self.desk.get_all(caller.account, [_job_in(request)])
         return replies.json(translate.from_job(await self.outputs.fetched(job)))
 
     async def cancel(self, request: web.Request, caller: Caller) -> web.StreamResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -16,6 +16,7 @@ from gridloom_gateway.dialects.openai.translate.faults import failure_of, proble
 from gridloom_gateway.dialects.openai.translate.names import INFERENCE_TYPE, created
 from gridloom_gateway.dialects.openai.translate.requests import DIALECT, Wish
 from gridloom_gateway.dialects.openai.translate.responses.items import from_job as response_of
+from gridloom_gateway.dialects.openai.translate.responses.requests import RESPONSE
 from gridloom_gateway.dialects.openai.wire import jobs as shown
 from gridloom_gateway.dialects.openai.wire.errors import Problem
 
@@ -101,8 +102,16 @@ def from_job(job: jobs.Job) -> shown.JobDocument:
         visibility=job.echo.get("visibility", UNSET),
         collection=job.echo.get("collection", UNSET),
         data_removed=job.data_removed or UNSET,
-        result=UNSET if job.output is None else Raw(_result(job)),
+        result=UNSET if job.output is None else Raw(result_of(job, job.echo.get(RESPONSE))),
     )
+
+
+def result_of(job: jobs.Job, repeated: dict[str, Any] | None) -> bytes:
+    """Return the answer of a job that succeeded; with `repeated`, what a response says of its request, as a response.
+
+    Raises `FaultError` for what is none.
+    """
+    return body_of(job) if repeated is None else msgspec.json.encode(response_of(job, repeated))
 
 
 def from_page(page: jobs.JobPage, query: shown.ListQuery) -> shown.JobList:
@@ -130,11 +139,6 @@ def _states(query: shown.ListQuery) -> tuple[State, ...]:
 
 def _problem(job: jobs.Job) -> Problem | None:
     return problem_of(failure_of(job).fault) if job.state in (State.FAILED, State.CANCELED) else None
-
-
-def _result(job: jobs.Job) -> bytes:
-    repeated = job.echo.get("response")
-    return body_of(job) if repeated is None else msgspec.json.encode(response_of(job, repeated))
 
 
 def _moment_if_set(at: datetime | None) -> str | None:

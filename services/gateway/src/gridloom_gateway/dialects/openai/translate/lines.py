@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,20 +19,20 @@ from gridloom_domain.errors import Invalid
 from gridloom_domain.job import Reason
 from gridloom_gateway.clerk.language import Result
 from gridloom_gateway.clerk.lines import MOST_LINE_BYTES, Line
-from gridloom_gateway.dialects.openai.translate.bodies import body_of
 from gridloom_gateway.dialects.openai.translate.faults import HTTP, failure_of, from_fault
 from gridloom_gateway.dialects.openai.translate.files import BATCH_OUTPUT
-from gridloom_gateway.dialects.openai.translate.requests import Manner, Wish, to_submission, to_wish
+from gridloom_gateway.dialects.openai.translate.jobs import result_of
+from gridloom_gateway.dialects.openai.translate.requests import Wish, to_submission, to_wish
+from gridloom_gateway.dialects.openai.translate.responses.requests import RESPONSE
+from gridloom_gateway.dialects.openai.translate.responses.requests import to_wish as to_response_wish
 from gridloom_gateway.dialects.openai.wire import requests
 from gridloom_gateway.dialects.openai.wire.batches import FileLine
+from gridloom_gateway.dialects.openai.wire.responses import CreateResponse
 from gridloom_gateway.people import Caller
 from gridloom_gateway.reading import invalid
 
-ENDPOINTS: Final[dict[str, tuple[Kind, type[requests.Inference]]]] = {
-    "/v1/chat/completions": (Kind.CHAT, requests.ChatRequest),
-    "/v1/completions": (Kind.COMPLETION, requests.CompletionRequest),
-    "/v1/embeddings": (Kind.EMBEDDING, requests.EmbeddingRequest),
-}
+Json = dict[str, Any]
+
 _OK: Final = 200
 _MOST_ERRORS: Final = 50
 _INTERRUPTIONS: Final = {
@@ -66,16 +65,14 @@ class Interrupted(FaultError):
     """The line never became a job."""
 
 
-def wish_of(endpoint: str, body: dict[str, Any]) -> Wish:
+def wish_of(endpoint: str, body: Json) -> Wish:
     """Return what a body asks for at an endpoint, for later. Raises `Invalid`, naming the field."""
     if endpoint not in ENDPOINTS:
         raise Invalid(f"{endpoint[:200]!r} cannot be asked in a batch: {', '.join(ENDPOINTS)} can", "endpoint")
-    kind, wanted = ENDPOINTS[endpoint]
     try:
-        told = msgspec.convert(body, wanted)
+        return ENDPOINTS[endpoint](body | {"async": True})
     except msgspec.ValidationError as error:
         raise invalid(error) from None
-    return replace(to_wish(kind, told, body), manner=Manner.LATER)
 
 
 def to_line_submission(
@@ -164,10 +161,10 @@ class BatchLanguage:
     def result(self, batch: Batch, line: Line, outcome: Job | FaultError) -> Result:
         """Return the line of the output or the error file."""
         name = ids.as_base32(ids.derived(batch.batch, line.number))
-        custom_id = _line.decode(line.text).custom_id
-        response, error = _told(outcome, name)
+        found = _line.decode(line.text)
+        response, error = _told(outcome, name, found)
         text = msgspec.json.encode(
-            _ResultLine(id=f"batch_req_{name}", custom_id=custom_id, response=response, error=error)
+            _ResultLine(id=f"batch_req_{name}", custom_id=found.custom_id, response=response, error=error)
         )
         return Result(text, is_answer=response is not None and response.status_code == _OK)
 
@@ -178,7 +175,31 @@ class BatchLanguage:
         return Interrupted(Fault(code=FaultCode.CONFLICT, message=message, field=code))
 
 
-def _told(outcome: Job | FaultError, name: str) -> tuple[_Response | None, _Error | None]:
+def _chat(body: Json) -> Wish:
+    return to_wish(Kind.CHAT, msgspec.convert(body, requests.ChatRequest), body)
+
+
+def _completion(body: Json) -> Wish:
+    return to_wish(Kind.COMPLETION, msgspec.convert(body, requests.CompletionRequest), body)
+
+
+def _embedding(body: Json) -> Wish:
+    return to_wish(Kind.EMBEDDING, msgspec.convert(body, requests.EmbeddingRequest), body)
+
+
+def _response(body: Json) -> Wish:
+    return to_response_wish(msgspec.convert(body, CreateResponse), body)
+
+
+ENDPOINTS: Final[dict[str, Callable[[Json], Wish]]] = {
+    "/v1/chat/completions": _chat,
+    "/v1/completions": _completion,
+    "/v1/embeddings": _embedding,
+    "/v1/responses": _response,
+}
+
+
+def _told(outcome: Job | FaultError, name: str, asked: FileLine) -> tuple[_Response | None, _Error | None]:
     if isinstance(outcome, Interrupted):
         return None, _Error(code=outcome.fault.field or "", message=outcome.fault.message)
     if isinstance(outcome, FaultError):
@@ -189,7 +210,8 @@ def _told(outcome: Job | FaultError, name: str) -> tuple[_Response | None, _Erro
     if outcome.state is not State.SUCCEEDED:
         return _refusal(failure_of(outcome).fault, name), None
     try:
-        return _Response(status_code=_OK, request_id=name, body=Raw(body_of(outcome))), None
+        repeated = wish_of(asked.url, asked.body).kept.get(RESPONSE)
+        return _Response(status_code=_OK, request_id=name, body=Raw(result_of(outcome, repeated))), None
     except FaultError as error:
         return _refusal(error.fault, name), None
 

@@ -16,7 +16,7 @@ BatchId = Annotated[str, Meta(pattern="^batch_[a-z2-7]{26}$")]
 Seconds = Annotated[int, Meta(description="Seconds since 1970.")]
 Short = Annotated[str, Meta(max_length=512)]
 Metadata = Annotated[dict[Annotated[str, Meta(max_length=64)], Short], Meta(max_length=16)]
-Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
+Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
 
 
 class FromFile(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from gridloom_gateway.dialects.openai.translate.requests import CONSUMED, Json, 
 from gridloom_gateway.dialects.openai.translate.responses.conversation import messages_of
 from gridloom_gateway.dialects.openai.wire.responses import CreateResponse
 
+RESPONSE: Final = "response"
+"""Under this name a job that is answered later keeps what its response says of its request."""
 _RENAMED: Final = frozenset(
     {
         *("input", "instructions", "max_output_tokens", "tools", "tool_choice", "text", "reasoning", "top_logprobs"),
@@ -40,7 +42,7 @@ def to_wish(told: CreateResponse, body: Json) -> Wish:
         model=told.model,
         raw={**same, **renamed, "messages": messages_of(told.instructions, told.input)},
         manner=manner,
-        kept=kept_of(told) | ({"response": repeated} if manner is Manner.LATER else {}),
+        kept=kept_of(told) | ({RESPONSE: repeated} if manner is Manner.LATER else {}),
         repeated=repeated,
     )
 
