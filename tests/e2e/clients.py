@@ -16,8 +16,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from gridloom_testing.grid import Grid
-
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "tests/clients"
 PYTHON = ROOT / ".venv-clients/bin/python"
@@ -26,7 +24,6 @@ FRAMEWORKS_PYTHON = ROOT / ".venv-frameworks/bin/python"
 _PATIENCE_SECONDS = 100.0
 _INSTALL_SECONDS = 110.0
 _OLDEST_NODE = 20
-_POLL_SECONDS = 0.05
 
 
 def install_clients(which: str = "official") -> None:
@@ -50,13 +47,6 @@ def install_node_clients() -> None:
     if int(said.strip().removeprefix("v").split(".")[0]) < _OLDEST_NODE:
         pytest.skip(f"the clients of npm need Node.js {_OLDEST_NODE}, and this is {said.strip()}")
     install_clients("node")
-
-
-async def until_served(grid: Grid, count: int) -> None:
-    """Return once the grid lists so many models: a gateway hears of workers a moment after they are ready."""
-    async with grid.client() as client, asyncio.timeout(_PATIENCE_SECONDS):
-        while len((await client.call("GET", "/v1/models")).body["data"]) < count:
-            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def run_client(*command: str | Path) -> Any:

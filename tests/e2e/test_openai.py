@@ -165,7 +165,7 @@ async def test_nobody_sees_or_stops_the_jobs_of_others(grid: Grid, client: ApiCl
 async def test_who_disconnects_frees_the_engine_within_a_second(
     client: ApiClient, shelf: Shelf, is_streamed: bool
 ) -> None:
-    await on_offer(client, shelf)
+    shelf.resume()
     await asked(client, "warm up", model=MODEL)
     async with AsyncExitStack() as stack:
         if is_streamed:
@@ -183,18 +183,10 @@ async def test_who_disconnects_frees_the_engine_within_a_second(
     assert time.monotonic() - left_at < SOON
 
 
-async def on_offer(client: ApiClient, shelf: Shelf) -> None:
-    """Put the shelf's worker to work; return once its model is listed, which is a moment later."""
-    shelf.resume()
-    async with asyncio.timeout(10):
-        while MODEL not in {model["id"] for model in (await client.call("GET", "/v1/models")).body["data"]}:
-            await asyncio.sleep(0.05)
-
-
 async def test_a_request_waits_while_every_slot_is_busy_and_its_stream_begins_at_once(
     client: ApiClient, shelf: Shelf
 ) -> None:
-    await on_offer(client, shelf)
+    shelf.resume()
     await asked(client, "warm up", model=MODEL)
     async with streaming(client, "[[tokens=20]] [[rate=20]]", model=MODEL) as first:
         await first.words(1)
@@ -210,7 +202,7 @@ async def test_a_request_waits_while_every_slot_is_busy_and_its_stream_begins_at
 
 
 async def test_a_request_does_not_wait_longer_than_it_may(client: ApiClient, shelf: Shelf) -> None:
-    await on_offer(client, shelf)
+    shelf.resume()
     await asked(client, "warm up", model=MODEL)
     async with (
         streaming(client, "[[tokens=1]] [[rate=20]] [[hang]]", model=MODEL) as first,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from e2e.clients import FRAMEWORKS_PYTHON, SCRIPTS, install_clients, install_node_clients, run_client, until_served
+from e2e.clients import FRAMEWORKS_PYTHON, SCRIPTS, install_clients, install_node_clients, run_client
 from gridloom_contract.registry import WORKER
 from gridloom_local.plan import LLAMACPP, MODELS
 from gridloom_testing.grid import Grid, open_grid
@@ -36,7 +36,6 @@ def clients_grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pyte
         grid.start(WORKER, grid.enrol(), models="lonely", slots=1)
         grid.start(WORKER, grid.enrol(), engine=LLAMACPP, models=REAL_MODEL, threads=1, context_tokens=512)
         grid.wait_until_ready()
-        asyncio.run(until_served(grid, 5))
         yield grid
 
 

@@ -20,14 +20,7 @@ SLOW = "[[tokens=2000]] [[rate=50]] Say hello"
 async def account(grid: Grid) -> AsyncIterator[ApiClient]:
     """A client of a new account."""
     async with grid.client() as client:
-        await _until_online(client)
         yield client
-
-
-async def _until_online(client: ApiClient) -> None:
-    async with asyncio.timeout(10):
-        while not any(one["worker_count"] for one in (await client.call("GET", "/api/v1/models")).body):
-            await asyncio.sleep(0.05)
 
 
 async def test_a_job_runs_and_every_reader_has_the_same_text(account: ApiClient) -> None:

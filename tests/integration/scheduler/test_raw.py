@@ -10,7 +10,7 @@ import pytest
 
 from gridloom_contract import registry
 from gridloom_contract.fault import FaultCode
-from gridloom_contract.fleet import DrainWorker
+from gridloom_contract.fleet import DrainWorker, ListModels
 from gridloom_contract.jobs import ListJobs, RetryJob, Task
 from gridloom_contract.vocabulary import Kind, Match, State, Usage
 from gridloom_contract.work import ModelSpeed, Verdict
@@ -157,6 +157,18 @@ async def test_a_wait_that_makes_no_sense_is_refused(
 ) -> None:
     fault = await refusal(gateway, capacity_wait_seconds=wait_seconds)
     assert fault == (FaultCode.INVALID, "capacity_wait_seconds")
+
+
+async def test_a_model_is_listed_from_the_moment_at_which_its_worker_was_welcomed(
+    scheduler: Replica, gateway: Gateway, start_worker: StartWorker
+) -> None:
+    question = ListModels(account=ACCOUNT, online_only=True)
+    listed = []
+    for number in range(5):
+        await start_worker(offers=(an_offer(model=f"new:{number}"),))
+        listed.append(len((await gateway.ask(registry.LIST_MODELS, question)).models))
+        await gateway.submit(model=f"new:{number}", needs_provider=True)
+    assert listed == [1, 2, 3, 4, 5]
 
 
 async def test_who_needs_a_provider_gets_a_busy_one(gateway: Gateway, busy: ScriptedWorker) -> None:

@@ -107,6 +107,9 @@ class KeyRevoked(Message, frozen=True, kw_only=True, omit_defaults=True, tag="ke
 
 
 class Wake(Message, frozen=True, kw_only=True, omit_defaults=True, tag="scheduler.wake.1"):
-    """Scheduler to all schedulers: jobs wait on these routes; whoever has a free worker for one, look."""
+    """Scheduler to all schedulers: jobs wait on these routes; whoever has a free worker for one, look.
+
+    The route of one worker also means: it has come, or something was decided about it.
+    """
 
     routes: tuple[str, ...]

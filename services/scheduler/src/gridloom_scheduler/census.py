@@ -1,9 +1,11 @@
-"""The census: which workers are online on all replicas, read from MongoDB every other second. For estimates and lists,
-and to know whether a job may wait for somebody who has not failed it yet; never for assigning.
+"""The census: which workers are online on all replicas, read from MongoDB every other second, and for a list once more
+if a worker has come since. For estimates and lists, and to know whether a job may wait for somebody who has not failed
+it yet; never for assigning.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -33,9 +35,26 @@ class Census:
         self._store = workers
         self._clock = clock
         self._online: tuple[WorkerRecord, ...] = ()
+        self._is_old = True
+        self._reading = asyncio.Lock()
+
+    def expire(self) -> None:
+        """A worker has come, or something was decided about one."""
+        self._is_old = True
 
     async def refresh(self) -> None:
         """Read it again."""
+        async with self._reading:
+            await self._read()
+
+    async def catch_up(self) -> None:
+        """Read it again if it is known to be old."""
+        async with self._reading:
+            if self._is_old:
+                await self._read()
+
+    async def _read(self) -> None:
+        self._is_old = False  # what happens while it is read makes it old again
         since = self._clock.now() - timedelta(seconds=SEEN_WITHIN_SECONDS)
         self._online = tuple(await self._store.online_since(since))
 

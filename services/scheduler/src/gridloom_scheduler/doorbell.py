@@ -1,4 +1,7 @@
-"""The doorbell: notes on which routes jobs may wait, and tells the assigner here and, by `Wake`, other replicas."""
+"""The doorbell: notes on which routes jobs may wait, and tells the assigner here and, by `Wake`, other replicas.
+
+It rings for workers, too: who comes, or is decided about, is news to every replica.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,12 @@ class Doorbell:
     """Routes of our workers on which jobs may wait (`waiting`), and what other replicas should look at.
 
     A route leaves `waiting` for `looking` while the assigner looks at its queue, and is in neither only when that found
-    nothing left there: then its queue is empty, as far as this replica can know.
+    nothing left there: then its queue is empty, as far as this replica can know. `on_news` hears of news of workers.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, on_news: Callable[[], None]) -> None:
         self.fleet = fleet
+        self._on_news = on_news
         self.waiting: set[str] = set()
         self.looking: set[str] = set()
         self.recheck: set[str] = set()
@@ -77,8 +81,15 @@ class Doorbell:
         if self.waiting:
             self.rung.set()
 
+    def welcome(self, worker: str, routes: Collection[str]) -> None:
+        """A worker of ours has come that takes from these routes."""
+        self._on_news()
+        self.look_at(routes)
+        self.announce([worker_route(worker)])
+
     def look_again(self, worker: str) -> None:
         """Something was decided about this worker or its jobs: whoever looks after it reads them again."""
+        self._on_news()
         if self.fleet.get(worker) is not None:
             self.recheck.add(worker)
         else:
@@ -92,7 +103,10 @@ class Doorbell:
 
     async def hear(self, wake: Wake) -> None:
         """Another replica announced routes."""
-        self.recheck |= {worker for route in wake.routes if (worker := worker_in(route)) and self.fleet.get(worker)}
+        workers = {worker for route in wake.routes if (worker := worker_in(route))}
+        if workers:
+            self._on_news()
+        self.recheck |= {worker for worker in workers if self.fleet.get(worker)}
         self.look_at(wake.routes)
 
     async def announce_to(self, publisher: Publisher, is_alone: Callable[[], bool], stop: asyncio.Event) -> None:

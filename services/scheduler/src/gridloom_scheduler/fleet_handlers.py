@@ -87,7 +87,7 @@ class ModelDesk:
 
     async def on_list(self, question: ListModels) -> ModelList:
         """Return the models an account may use, with who serves them and how much waits for them."""
-        await self._catalogue.load()
+        await asyncio.gather(self._catalogue.load(), self._census.catch_up())
         models = self._catalogue.visible_to(question.account)
         served = {model.id: self._census.of_model(model.id, question.account) for model in models}
         if question.online_only:

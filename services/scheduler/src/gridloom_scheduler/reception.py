@@ -80,7 +80,7 @@ class Reception:
         await self._catalogue.offer(offered_by(record, now))
         seat = self.fleet.adopt(record)
         self.fleet.introduce(seat, hello)
-        self._doorbell.look_at(seat.routes)
+        self._doorbell.welcome(worker, seat.routes)
         log.info("worker.hello", worker=worker, slots=hello.slots, models=len(hello.offers), engine=hello.engine)
         terms = self.fleet.terms
         return Welcome(

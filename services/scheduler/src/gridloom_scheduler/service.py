@@ -112,7 +112,7 @@ class Core:
         self.census = Census(stores.workers, self.chance.clock)
         self.fleet = Fleet(self.chance.clock, terms)
         self.providers = Providers(self.fleet, self.census)
-        self.doorbell = Doorbell(self.fleet)
+        self.doorbell = Doorbell(self.fleet, self.census.expire)
         self.outbox = Outbox(bus, stores.jobs, self.fleet.order_went)
         self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
         self.quotas = Quotas(stores.holds, self.catalogue.usual_output, self.chance.clock)
