@@ -69,3 +69,48 @@ async def test_leaving_waits_for_what_was_submitted() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05), GroupCommit(ledger.commit) as group:
             await group.submit(1)
+
+
+async def test_what_may_wait_waits_for_company_and_goes_out_when_the_first_is_due() -> None:
+    ledger = Ledger()
+    ledger.open.set()
+    async with GroupCommit(ledger.commit) as group, asyncio.TaskGroup() as tasks:
+        for item in range(5):
+            tasks.create_task(group.submit(item, within_seconds=3600))
+        await asyncio.sleep(0.001)
+        assert ledger.batches == []
+        await group.submit(5, within_seconds=0.01)
+    assert ledger.batches == [[0, 1, 2, 3, 4, 5]]
+
+
+async def test_what_cannot_wait_takes_along_what_could() -> None:
+    ledger = Ledger()
+    ledger.open.set()
+    async with GroupCommit(ledger.commit) as group, asyncio.TaskGroup() as tasks:
+        patient = tasks.create_task(group.submit(1, within_seconds=3600))
+        await asyncio.sleep(0.001)
+        assert await group.submit(2) == 20
+        assert await patient == 10
+    assert ledger.batches == [[1, 2]]
+
+
+async def test_a_full_batch_waits_for_nobody() -> None:
+    ledger = Ledger()
+    ledger.open.set()
+    async with GroupCommit(ledger.commit, max_items=2) as group:
+        await asyncio.gather(*(group.submit(item, within_seconds=3600) for item in (1, 2, 3, 4)))
+    assert ledger.batches == [[1, 2], [3, 4]]
+
+
+async def test_what_came_while_a_batch_was_under_way_waits_its_own_time() -> None:
+    ledger = Ledger()
+    async with GroupCommit(ledger.commit) as group, asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(group.submit(1))
+        await asyncio.sleep(0)
+        tasks.create_task(group.submit(2, within_seconds=3600))
+        ledger.open.set()
+        await first
+        await asyncio.sleep(0.001)
+        assert ledger.batches == [[1]]
+        await group.submit(3)
+    assert ledger.batches == [[1], [2, 3]]

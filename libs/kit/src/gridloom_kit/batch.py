@@ -1,11 +1,14 @@
 """Group commit:
 
-what gathers while one write is under way goes into the next, so load makes batches and idleness adds no delay.
+what gathers while one write is under way goes into the next, so load makes batches and idleness adds no delay. What
+nobody waits for may be told to wait for company, so that a trickle makes batches, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -38,6 +41,8 @@ class GroupCommit(Generic[Item, Result]):
         self._max_weight = max_weight
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._active = 0
+        self._due = math.inf
+        self._hurry = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> GroupCommit[Item, Result]:
@@ -49,10 +54,20 @@ class GroupCommit(Generic[Item, Result]):
     ) -> None:
         await self._tasks.__aexit__(kind, error, traceback)
 
-    async def submit(self, item: Item) -> Result:
-        """Return the result of `item` once its batch is committed. A canceled caller does not take its item back."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+    async def submit(self, item: Item, within_seconds: float = 0.0) -> Result:
+        """Return the result of `item` once its batch is committed. A canceled caller does not take its item back.
+
+        The batch is begun `within_seconds`: at once, or as soon as it is full or another item cannot wait.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
+        due = loop.time() + within_seconds
+        if due < self._due:
+            self._due = due
+            self._hurry.set()
+        if len(self._waiting) >= self._max_items:
+            self._hurry.set()
         if self._active < self._lanes:
             self._active += 1
             self._tasks.create_task(self._drain())
@@ -61,9 +76,20 @@ class GroupCommit(Generic[Item, Result]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                await self._commit_one(self._take())
+                await self._company()
+                if self._waiting:  # unless another lane took it
+                    await self._commit_one(self._take())
         finally:
             self._active -= 1
+
+    async def _company(self) -> None:
+        """Return once a batch is due or full."""
+        time = asyncio.get_running_loop().time
+        while self._waiting and len(self._waiting) < self._max_items and self._due > time():
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._due):
+                    await self._hurry.wait()
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         batch = [self._waiting.popleft()]
@@ -73,6 +99,8 @@ class GroupCommit(Generic[Item, Result]):
             if self._max_weight and weight > self._max_weight:
                 break
             batch.append(self._waiting.popleft())
+        if not self._waiting:
+            self._due = math.inf
         return batch
 
     def _weight(self, item: Item) -> int:

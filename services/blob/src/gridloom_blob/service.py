@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 from gridloom_blob.bucket import Bucket, BucketSettings, open_bucket
 from gridloom_blob.files import AccountFiles, FileLimits
@@ -32,6 +33,8 @@ from gridloom_kit.service import Answer, Consume, Service, answer, check, hear, 
 
 NAME = registry.BLOB
 _ENDINGS_AT_ONCE = 512
+_PATIENCE_SECONDS = 0.25
+"""How long an ending waits for others: it is read again in days."""
 
 
 @asynccontextmanager
@@ -40,7 +43,7 @@ async def build(settings: Settings) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(open_core(settings))
         remembering = await stack.enter_async_context(GroupCommit(core.ended.put, max_items=_ENDINGS_AT_ONCE))
-        yield compose(settings, core, Endings(remembering.submit))
+        yield compose(settings, core, Endings(partial(remembering.submit, within_seconds=_PATIENCE_SECONDS)))
 
 
 @asynccontextmanager

@@ -32,6 +32,8 @@ from gridloom_usage.verification import LedgerProof, RollupProof, Verification
 NAME = registry.USAGE
 _PING_SECONDS = 2.0
 _LAG_SECONDS = 10.0
+_PATIENCE_SECONDS = 0.1
+"""How long an ending waits for others: a batch is four writes, whether it has one ending or hundreds."""
 
 
 @asynccontextmanager
@@ -63,7 +65,7 @@ async def compose(stack: AsyncExitStack, settings: Settings, database: Database,
     lag = Lag(stores.ledger, clock)
     metrics.ledger_lag_seconds.set_function(lag.seconds)
     catching_up = CatchingUp(endings, stores.ledger, stores.watermarks, clock, recording.submit)
-    accounting = Accounting(recording.submit, lag)
+    accounting = Accounting(partial(recording.submit, within_seconds=_PATIENCE_SECONDS), lag)
     proof = LedgerProof(endings, stores.ledger, clock, settings.settle_seconds)
     verification = Verification(proof, RollupProof(stores.ledger, stores.rollups, stores.batches))
     return Service(
