@@ -30,6 +30,7 @@ from gridloom_contract.blobs import (
 )
 from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import FaultCode, FaultError
+from gridloom_contract.files import CreateFile, DeleteFile, FileEntry, FileSlot, GetFile
 from gridloom_contract.jobs import GetJob, Job
 from gridloom_contract.quota import AccountQuota, GetQuota, Plan, PlanChanged
 from gridloom_contract.streams import STREAMS
@@ -40,7 +41,7 @@ from gridloom_kit.bus import Bus
 from gridloom_kit.jetstream import Outgoing
 from gridloom_kit.objects import open_objects
 from gridloom_kit.streams import ensure_streams
-from gridloom_testing.builders import a_job
+from gridloom_testing.builders import a_job, a_job_id
 from gridloom_testing.servers import S3Server
 
 _POLL_SECONDS = 0.02
@@ -197,6 +198,26 @@ class Asker:
         assert await self.put(slot.upload_url, content) == 200
         await self.confirm(slot.blob, job.account)
         return f"obj_{slot.blob}"
+
+    async def keep(self, content: bytes, **changes: Any) -> FileEntry:
+        """Store a file of an account and return it."""
+        usual = {"file": a_job_id(), "account": "acc1", "name": "lines.jsonl", "label": "batch", "keep_seconds": 86_400.0}
+        order = CreateFile(**(usual | {"size_bytes": len(content)} | changes))
+        slot: FileSlot = await self._bus.request(registry.CREATE_FILE, order, timeout_seconds=10)
+        assert slot.upload_url is not None
+        assert await self.put(slot.upload_url, content) == 200
+        return await self.kept(order.file, order.account)
+
+    async def kept(self, file: str, account: str = "acc1") -> FileEntry:
+        """Return a file of an account."""
+        entry: FileEntry = await self._bus.request(
+            registry.GET_FILE, GetFile(file=file, account=account), timeout_seconds=30
+        )
+        return entry
+
+    async def delete(self, file: str, account: str = "acc1") -> None:
+        """Delete a file of an account."""
+        await self._bus.request(registry.DELETE_FILE, DeleteFile(file=file, account=account), timeout_seconds=10)
 
     async def reserve(self, job: Job, purpose: Purpose, size_bytes: int) -> ObjectReserved:
         """Reserve an object."""

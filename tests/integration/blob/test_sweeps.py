@@ -10,6 +10,8 @@ import pytest
 from gridloom_blob.record import Phase
 from gridloom_blob.service import Core
 from gridloom_contract.blobs import PurgeJobData, Purpose
+from gridloom_contract.fault import FaultError
+from gridloom_contract.files import FileEntry
 from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import State
 from gridloom_kit.mongo import Database
@@ -51,6 +53,40 @@ async def test_an_expired_slot_is_swept_with_what_was_uploaded(
     await core.sweeper.sweep(now() + LATER)
     assert await keys_of(job, own_s3) == set()
     assert await phase_of(slot.blob, core) is Phase.DOOMED
+
+
+async def keys_of_file(file: FileEntry, s3: S3Server) -> set[str]:
+    return {key for key in await keys_in(s3) if key.startswith(f"acc1/{file.file}/")}
+
+
+async def test_the_bytes_of_an_accounts_file_are_swept_once_it_has_expired(
+    asker: Asker, core: Core, own_s3: S3Server
+) -> None:
+    file = await asker.keep(b"lines", keep_seconds=7_200.0)
+    await core.sweeper.sweep(now() + AFTER_ALL_UPLOADS)
+    assert (await asker.get((await asker.kept(file.file)).url))[1] == b"lines"
+    await core.sweeper.sweep(now() + timedelta(hours=2, minutes=1))
+    assert await keys_of_file(file, own_s3) == set()
+    with pytest.raises(FaultError, match="no such file"):
+        await asker.kept(file.file)
+    await core.sweeper.sweep(now() + timedelta(hours=4))
+    assert await core.blobs.find(file.file) is None
+
+
+async def test_the_bytes_of_a_deleted_file_are_swept_next_and_those_of_others_stay(
+    asker: Asker, core: Core, own_s3: S3Server
+) -> None:
+    kept, deleted = await asker.keep(b"kept"), await asker.keep(b"deleted")
+    await asker.delete(deleted.file)
+    with pytest.raises(FaultError, match="no such file"):
+        await asker.kept(deleted.file)
+    await core.sweeper.sweep(now())
+    assert await keys_of_file(deleted, own_s3) == set()
+    await core.sweeper.sweep(now() + AFTER_ALL_UPLOADS)
+    assert await core.blobs.find(deleted.file) is None
+    [key] = await keys_of_file(kept, own_s3)
+    assert key == (await core.blobs.find(kept.file)).key  # type: ignore[union-attr]
+    assert (await asker.get((await asker.kept(kept.file)).url))[1] == b"kept"
 
 
 async def test_an_upload_that_arrives_after_its_slot_was_swept_is_swept_too(
