@@ -91,6 +91,23 @@ async def test_a_reader_after_the_end_gets_the_stored_text(scene: Scene) -> None
     assert (reader.text, document["status"]) == ("the whole text", "completed")
 
 
+async def test_a_job_that_fails_leaves_its_last_words_to_its_readers_and_to_late_ones(scene: Scene) -> None:
+    async with reading(scene.client, scene.name) as reader:
+        await reader.until_status("pending")
+        speaker = await scene.hand_to(a_worker_id())
+        await speaker.say("the last", " words")
+        scene.scheduler.change(scene.job, state=State.FAILED)
+        known = scene.scheduler.jobs[scene.job]
+        ending = {"state": State.FAILED, "key": known.key, "model": known.model, "dialect": known.dialect}
+        await scene.scheduler.tell(scene.job, events.JobFinished, attempt=1, **ending)
+        await reader.until_done()
+    async with reading(scene.client, scene.name) as late:
+        document = await late.until_done()
+
+    assert (document["status"], reader.text, late.text) == ("failed", "the last words", "the last words")
+    assert reader.resets == late.resets == 0
+
+
 async def test_a_reader_resumes_where_it_was_cut_off(scene: Scene) -> None:
     speaker = await scene.hand_to(a_worker_id())
     await speaker.say("one ", "two ")

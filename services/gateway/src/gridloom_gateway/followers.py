@@ -8,13 +8,14 @@ from functools import partial
 from typing import cast
 
 from gridloom_contract import subjects
-from gridloom_contract.events import JobEvent, JobFact
-from gridloom_contract.jobs import Job
+from gridloom_contract.events import JobEvent, JobFact, JobFinished
+from gridloom_contract.jobs import Job, Submission
+from gridloom_contract.registry import end_subject
 from gridloom_contract.work import TokenChunk
 from gridloom_gateway.ending import Ending
 from gridloom_gateway.follow import Follower, Rhythm, Source
 from gridloom_gateway.metrics import streams_open
-from gridloom_gateway.replay import chunks_so_far
+from gridloom_gateway.replay import page_after
 from gridloom_gateway.stored import OpenText
 from gridloom_gateway.updates import Position
 from gridloom_kit.bus import Bus
@@ -48,7 +49,7 @@ class Followers:
         """Yield a follower that hears everything from now on, and is yet to be started."""
         source = Source(
             partial(self._ask, account, job),
-            lambda worker: chunks_so_far(self._bus, worker, job),
+            lambda worker, place: page_after(self._bus, worker, job, place),
             self._open_text,
         )
         follower = Follower(job, source, start)
@@ -66,16 +67,20 @@ class Followers:
                 yield follower
 
     @asynccontextmanager
-    async def ending(self, account: str, job: str) -> AsyncIterator[Ending]:
+    async def ending(self, submission: Submission) -> AsyncIterator[Ending]:
         """Yield what hears of the job's end from now on."""
-        ending = Ending(job, partial(self._ask, account, job))
-        facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, ending.on_fact)
+        job = submission.job
+        ending = Ending(job, partial(self._ask, submission.account, job))
+        told = await self._bus.subscribe(subjects.ended(job), Job, ending.on_ended)
+        subject = end_subject(job, has_webhook=submission.webhook is not None)
+        facts = await self._bus.subscribe(subject, JobFinished, ending.on_fact)
         self._open.add(ending)
         try:
             yield ending
         finally:
             self._open.discard(ending)
             await facts.close()
+            await told.close()
 
     async def tick(self) -> None:
         """Let every follower look at the time."""

@@ -10,6 +10,7 @@ import msgspec
 from gridloom_contract import subjects
 from gridloom_contract.streams import TOKENS
 from gridloom_contract.work import TokenChunk
+from gridloom_gateway.hearing import Page
 from gridloom_kit.bus import Bus
 from gridloom_kit.jetstream import API_PREFIX
 from gridloom_kit.log import get_logger
@@ -18,6 +19,7 @@ log = get_logger()
 
 _DIRECT_GET = f"{API_PREFIX}DIRECT.GET.{TOKENS}"
 _BATCH = 512
+_PAGE_BYTES = 512 * 1024
 _MAX_CHUNKS = 200_000
 _MAX_CHARACTERS = 32 * 1024 * 1024
 """A worker is a stranger: what it streamed must not fill our memory."""
@@ -27,25 +29,32 @@ _decoder = msgspec.json.Decoder(TokenChunk)
 
 
 async def chunks_so_far(bus: Bus, worker: str, job: str) -> list[TokenChunk]:
-    """Return the chunks that this worker streamed for this job and the stream still has, in order.
+    """Return the chunks that this worker streamed for this job and the stream still has, in order."""
+    found: list[TokenChunk] = []
+    characters = 0
+    page = Page([], 0, is_more=True)
+    while page.is_more and len(found) < _MAX_CHUNKS and characters < _MAX_CHARACTERS:
+        page = await page_after(bus, worker, job, page.end)
+        found += page.chunks
+        characters += sum(len(chunk.text) for chunk in page.chunks)
+    return found
+
+
+async def page_after(bus: Bus, worker: str, job: str, sequence: int) -> Page:
+    """Return the next chunks that this worker streamed for this job, in order.
 
     A stream that is missing, or that does not answer in time, has none: the result will have the whole text.
     """
-    found: list[TokenChunk] = []
-    characters = 0
-    sequence: int | None = 1
-    while sequence is not None:
-        batch = _Batch()
-        try:
-            await _fetch(bus, {"batch": _BATCH, "seq": sequence, "next_by_subj": subjects.tokens(worker, job)}, batch)
-        except TimeoutError:
-            log.warning("replay.unanswered", job=job)
-            break
-        found += batch.chunks
-        characters += sum(len(chunk.text) for chunk in batch.chunks)
-        is_more = batch.pending and batch.last_sequence and len(found) < _MAX_CHUNKS and characters < _MAX_CHARACTERS
-        sequence = batch.last_sequence + 1 if is_more else None
-    return found
+    batch = _Batch()
+    subject = subjects.tokens(worker, job)
+    query = {"batch": _BATCH, "max_bytes": _PAGE_BYTES, "seq": sequence + 1, "next_by_subj": subject}
+    try:
+        await _fetch(bus, query, batch)
+    except TimeoutError:
+        log.warning("replay.unanswered", job=job)
+        batch.pending = 0
+    end = batch.last_sequence or sequence
+    return Page(batch.chunks, end, is_more=bool(batch.pending) and end > sequence)
 
 
 async def _fetch(bus: Bus, query: dict[str, object], batch: _Batch) -> None:
