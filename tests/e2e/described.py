@@ -65,13 +65,15 @@ def _places(document: dict[str, Any], path: str) -> list[str]:
 def _body(document: dict[str, Any], operation: dict[str, Any]) -> Any:
     if "requestBody" not in operation:
         return None
-    return example_of(document, operation["requestBody"]["content"][_JSON]["schema"])
+    content = operation["requestBody"]["content"]
+    return example_of(document, content[_JSON]["schema"]) if _JSON in content else None
 
 
 def _fields(document: dict[str, Any], operation: dict[str, Any]) -> tuple[str, ...]:
     if "requestBody" not in operation:
         return ()
-    reference = operation["requestBody"]["content"][_JSON]["schema"]["$ref"]
+    [content] = operation["requestBody"]["content"].values()
+    reference = content["schema"]["$ref"]
     return tuple(document["components"]["schemas"][reference.rsplit("/", 1)[1]]["properties"])
 
 

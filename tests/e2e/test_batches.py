@@ -248,6 +248,7 @@ async def test_what_is_sent_again_with_its_key_is_made_once(client: ApiClient) -
         ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=purpose\r\n\r\nbatch", 400),
         ("multipart/form-data", b"", 400),
         ("multipart/form-data; boundary=x", b"--x--\r\n", 400),
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="\x01"\r\n\r\n', 400),
     ],
 )
 async def test_what_is_no_upload_is_refused(client: ApiClient, content_type: str, content: bytes, status: int) -> None:

@@ -91,6 +91,17 @@ async def test_the_description_is_sound(gateway: RunningGateway) -> None:
         assert reference in document["components"]["schemas"]
 
 
+async def test_an_upload_is_described_as_the_form_that_it_is(gateway: RunningGateway) -> None:
+    document = await described(gateway)
+    body = document["paths"]["/v1/files"]["post"]["requestBody"]["content"]
+    [(media, form)] = body.items()
+    schema = document["components"]["schemas"][form["schema"]["$ref"].rpartition("/")[2]]
+    assert media == "multipart/form-data"
+    assert set(schema["required"]) == {"purpose", "file"}
+    assert schema["properties"]["file"]["format"] == "binary"
+    assert {"expires_after[anchor]", "expires_after[seconds]"} < set(schema["properties"])
+
+
 async def test_the_page_comes_with_everything_it_needs(gateway: RunningGateway) -> None:
     async with gateway.admin.session.get("/docs") as answer:
         page, policy = await answer.text(), answer.headers["Content-Security-Policy"]

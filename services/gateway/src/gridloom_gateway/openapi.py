@@ -101,7 +101,7 @@ def _operation(dialect: Dialect, route: Route, refs: dict[int, Any], components:
         "responses": _responses(dialect, route, refs),
     }
     if route.request is not None:
-        content = {JSON: {"schema": refs[id(route.request)]}}
+        content = {route.takes: {"schema": refs[id(route.request)]}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 

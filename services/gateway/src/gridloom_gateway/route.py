@@ -21,6 +21,7 @@ from gridloom_gateway.people import Caller
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 CSV: Final = "text/csv"
+FORM: Final = "multipart/form-data"
 _MATCHED = re.compile(r"(?<=\w):[^{}]*(?=})")
 
 
@@ -48,8 +49,9 @@ Render = Callable[[FaultError, str], web.Response]
 class Route:
     """One row: `handler(request, caller)` answers with `status` and a `response`. `path` is below the mount.
 
-    `also_as` are further media types, texts or events, in which a client may have the answer. `rate_group` is what its
-    calls count in if a rule is set for it (`replicate.create`), else they count in the dialect's group.
+    `takes` is the media type of a `request`. `also_as` are further media types, texts or events, in which a client
+    may have the answer. `rate_group` is what its calls count in if a rule is set for it (`replicate.create`), else
+    they count in the dialect's group.
     `gives` says which path parameter of other routes is found where in the answer (`("id", "job_id")`).
     With `accepted` it may also answer 202 with that: what was asked for will be done.
     `is_made_under_id` says that all it does is make one thing, named by `Desk.mint(caller)`: done twice under one id it
@@ -66,6 +68,7 @@ class Route:
     query: type[msgspec.Struct] | None = None
     faults: tuple[FaultCode, ...] = ()
     scope: str | None = None
+    takes: str = JSON
     media: str = JSON
     also_as: tuple[str, ...] = ()
     gives: tuple[tuple[str, str], ...] = ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gridloom_domain.errors import Invalid, RequestTimeout, UnsupportedMedia
 from gridloom_gateway.library import too_large
@@ -49,7 +50,7 @@ class FormReader:
             return await self._parts(MultipartReader(request.headers, _content_of(request, body)), known)
         except TimeoutError:
             raise RequestTimeout(f"nothing arrived within {self.silence_seconds:g} seconds") from None
-        except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError) as error:
+        except (ValueError, AssertionError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as error:
             raise Malformed(f"the form cannot be read: {str(error)[:200]}") from None
 
     async def _parts(self, reader: MultipartReader, known: Collection[str]) -> Form:

@@ -18,14 +18,12 @@ from gridloom_gateway.dialects.openai.wire import files as wire
 from gridloom_gateway.library import Library, NewFile
 from gridloom_gateway.people import READ, WRITE, Caller
 from gridloom_gateway.reading import BodyReader, invalid, query
-from gridloom_gateway.route import Route
+from gridloom_gateway.route import FORM, Route
 from gridloom_gateway.supplies import Terms
 from gridloom_gateway.uploads import FormReader
 
-_PURPOSE: Final = "purpose"
-_EXPIRY: Final = "expires_after[seconds]"
+_FIELDS: Final = frozenset(field.encode_name for field in msgspec.structs.fields(wire.Upload))
 _ONE: Final = (FaultCode.NOT_FOUND,)
-_OCTETS: Final = "application/octet-stream"
 _UPLOAD: Final = (
     *(FaultCode.INVALID, FaultCode.TOO_LARGE, FaultCode.UNSUPPORTED_MEDIA, FaultCode.REQUEST_TIMEOUT),
     FaultCode.CONFLICT,
@@ -46,14 +44,14 @@ class FileRoutes:
         with TemporaryDirectory(prefix="gridloom-upload-") as folder:
             reader = FormReader(Path(folder), self.library.max_file_bytes, self.terms.body_seconds)
             known = await self.bodies.read(request) if caller.new_id is not None else None
-            form = await reader.read(request, (_PURPOSE, _EXPIRY), known)
+            form = await reader.read(request, _FIELDS, known)
             told = _told(form.fields)
             wanted = NewFile(
                 file=self.desk.mint(caller),
                 account=caller.account,
                 name=form.file_name or "",
                 label=told.purpose,
-                keep_seconds=told.expires_after_seconds or translate.KEEP_SECONDS,
+                keep_seconds=told.seconds or translate.KEEP_SECONDS,
             )
             return replies.json(translate.from_entry(await self.library.store(wanted, form.path)))
 
@@ -69,7 +67,7 @@ class FileRoutes:
     async def content(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         """GET /files/{id}/content."""
         entry = await self.library.get(caller.account, _file_in(request))
-        headers: dict[str, str] = {hdrs.CONTENT_TYPE: _OCTETS, hdrs.CONTENT_LENGTH: str(entry.size_bytes)}
+        headers: dict[str, str] = {hdrs.CONTENT_TYPE: wire.OCTETS, hdrs.CONTENT_LENGTH: str(entry.size_bytes)}
         async with self.library.reading(entry) as pieces:
             return await replies.stream(request, pieces, self.terms.stall_seconds, headers)
 
@@ -87,8 +85,10 @@ def routes(files: FileRoutes) -> tuple[Route, ...]:
             "POST",
             "/files",
             files.create,
-            "Upload a file as multipart/form-data: `purpose` and `file`",
+            "Upload a file",
             response=document,
+            request=wire.UploadForm,
+            takes=FORM,
             faults=_UPLOAD,
             scope=WRITE,
             is_made_under_id=True,
@@ -112,16 +112,15 @@ def routes(files: FileRoutes) -> tuple[Route, ...]:
             response=str,
             faults=_ONE,
             scope=READ,
-            media=_OCTETS,
+            media=wire.OCTETS,
         ),
         Route("DELETE", path, files.delete, "Delete a file", response=wire.FileDeleted, faults=_ONE, scope=WRITE),
     )
 
 
 def _told(fields: dict[str, str]) -> wire.Upload:
-    names = {_PURPOSE: "purpose", _EXPIRY: "expires_after_seconds"}
     try:
-        return msgspec.convert({names[name]: text for name, text in fields.items()}, wire.Upload, strict=False)
+        return msgspec.convert(fields, wire.Upload, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 PER_PAGE = 10_000
 MAX_PER_PAGE = 1_000
+OCTETS: Final = "application/octet-stream"
 
 FileId = Annotated[str, Meta(pattern="^file-[a-z2-7]{26}$")]
 Seconds = Annotated[int, Meta(description="Seconds since 1970.")]
@@ -23,10 +24,19 @@ class ListQuery(Struct, frozen=True, kw_only=True):
 
 
 class Upload(Struct, frozen=True, kw_only=True):
-    """The fields of the form, beside the file. `expires_after[seconds]` runs from the upload."""
+    """What a form says of its file. `expires_after[seconds]` runs from the upload."""
 
     purpose: Literal["batch"]
-    expires_after_seconds: Annotated[int, Meta(ge=3_600, le=2_592_000)] | None = None
+    anchor: Literal["created_at"] | UnsetType = field(name="expires_after[anchor]", default=UNSET)
+    seconds: Annotated[int, Meta(ge=3_600, le=2_592_000)] | UnsetType = field(
+        name="expires_after[seconds]", default=UNSET
+    )
+
+
+class UploadForm(Upload, frozen=True, kw_only=True):
+    """A file and what is said of it."""
+
+    file: Annotated[str, Meta(min_length=1, extra_json_schema={"format": "binary", "contentMediaType": OCTETS})]
 
 
 class FileDocument(Struct, frozen=True, kw_only=True):
