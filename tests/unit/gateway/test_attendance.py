@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gridloom_contract.events import JobAssigned, JobFinished
+from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import FaultError
 from gridloom_contract.jobs import Job, Submission
 from gridloom_contract.vocabulary import State
@@ -54,8 +54,8 @@ class Scene:
         return answer
 
     @asynccontextmanager
-    async def ending(self, _account: str, job: str) -> AsyncIterator[Ending]:
-        self.endings.append(Ending(job, self.get))
+    async def ending(self, submission: Submission) -> AsyncIterator[Ending]:
+        self.endings.append(Ending(submission.job, self.get))
         yield self.endings[-1]
 
     @asynccontextmanager
@@ -72,14 +72,12 @@ class Scene:
             yield task
             task.cancel()
 
-    async def tell(self, kind: type[Any], **fields: Any) -> None:
-        """Say that something happened to the job."""
-        fact = kind(job="j", account="a", seq=1, at=NOON, id="1", attempt=1, **fields)
-        await self.endings[-1].on_fact(fact, "", {})
-
     async def finish(self) -> None:
         """Say that the job is over."""
-        await self.tell(JobFinished, state=State.SUCCEEDED, key="k", model="m", dialect="d")
+        end: dict[str, Any] = {"state": State.SUCCEEDED, "key": "k", "model": "m", "dialect": "d"}
+        await self.endings[-1].on_fact(
+            JobFinished(job="j", account="a", seq=1, at=NOON, id="1", attempt=1, **end), "", {}
+        )
 
 
 @pytest.fixture
@@ -89,10 +87,17 @@ async def scene() -> Scene:
 
 async def test_the_record_is_asked_once_when_the_job_is_over(scene: Scene) -> None:
     async with scene.waiting() as task:
-        await scene.tell(JobAssigned, worker="w", served_model="m", why="free")
         await scene.finish()
         assert await task is DONE
     assert scene.asked == ["submit", "get"]
+
+
+async def test_who_is_told_how_the_job_ended_asks_nobody(scene: Scene) -> None:
+    async with scene.waiting() as task:
+        await scene.endings[-1].on_ended(DONE, "", {})
+        await scene.finish()
+        assert await task is DONE
+    assert scene.asked == ["submit"]
 
 
 async def test_who_leaves_while_waiting_cancels_the_job(scene: Scene) -> None:

@@ -35,6 +35,7 @@ _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "tok": ("worker", "job"),
     "live": ("job",),
     "event": ("job",),
+    "ended": ("job",),
 }
 _PARAMETERS = {
     "shard": "CRC-32 (IEEE) of the worker's id, modulo 16",

@@ -56,6 +56,8 @@ def _fact(name: str, message: type[Message], consumers: tuple[str, ...]) -> Chan
 
 SUBMIT_JOBS = _asked_by_gateway(subjects.JOBS_SUBMIT, jobs.SubmitJobs, jobs.JobsSubmitted)
 GET_JOB = Channel(subjects.JOB_GET, jobs.GetJob, (GATEWAY, BLOB), (SCHEDULER,), jobs.Job)
+JOB_ENDED = Channel(subjects.ended("*"), jobs.Job, (SCHEDULER,), (GATEWAY,))
+"""Said once of a job for which somebody waits, without its input: it saves the question. The fact is what is kept."""
 LIST_JOBS = _asked_by_gateway(subjects.JOBS_LIST, jobs.ListJobs, jobs.JobPage)
 CANCEL_JOB = _asked_by_gateway(subjects.JOB_CANCEL, jobs.CancelJob, jobs.Job)
 CANCEL_ALL_JOBS = _asked_by_gateway(subjects.JOBS_CANCEL_ALL, jobs.CancelAllJobs, jobs.JobsCanceled)
@@ -173,6 +175,7 @@ HOOKED_FACTS: dict[type[Message], Channel] = {
 CHANNELS: tuple[Channel, ...] = (
     SUBMIT_JOBS,
     GET_JOB,
+    JOB_ENDED,
     LIST_JOBS,
     CANCEL_JOB,
     CANCEL_ALL_JOBS,
@@ -255,6 +258,12 @@ def fact_subject(fact: events.JobEvent) -> str:
     """Return the subject on which this fact about its job is published."""
     channels = HOOKED_FACTS if _has_webhook(fact) else FACTS
     return channels[type(fact)].subject.removesuffix("*") + fact.job
+
+
+def end_subject(job: str, *, has_webhook: bool) -> str:
+    """Return the subject on which the fact that a job ended is published."""
+    channels = HOOKED_FACTS if has_webhook else FACTS
+    return channels[events.JobFinished].subject.removesuffix("*") + job
 
 
 def facts_for(service: str) -> tuple[Channel, ...]:

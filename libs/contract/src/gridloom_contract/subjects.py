@@ -178,6 +178,11 @@ def live(job: str) -> str:
     return f"live.{job}"
 
 
+def ended(job: str) -> str:
+    """Where whoever waits for the end of a job is told of it."""
+    return f"ended.{job}"
+
+
 def event(name: str, job: str) -> str:
     """A fact about a job: `event.<name>.<job>`, name as in accepted, assigned, finished."""
     return f"event.{name}.{job}"

@@ -74,6 +74,10 @@ class Bus:
         self.guard_size(subject, payload)
         await self.client.publish(subject, payload, reply=reply, headers=with_trace(headers))
 
+    def send_soon(self, subject: str, payload: bytes) -> None:
+        """Send bytes to whoever listens, without waiting and without being waited for. `payload` must fit."""
+        self.tasks.create_task(self.publish_bytes(subject, payload))
+
     def guard_size(self, subject: str, payload: bytes) -> None:
         """Raise `FaultError` (too_large) if `payload` would not fit; headers do not count in nats-py's own check."""
         if len(payload) > self.max_payload_bytes:

@@ -31,7 +31,7 @@ class Attendance:
     async def answered(self, submission: Submission, *, is_kept: bool) -> Job:
         """Take a job in and return it once it has ended. Raises what `Submissions.submit` does."""
         async with (
-            self._followers.ending(submission.account, submission.job) as ending,
+            self._followers.ending(submission) as ending,
             self._taken_in(submission, is_kept=is_kept) as visit,
         ):
             if is_kept:

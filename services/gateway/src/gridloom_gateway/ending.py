@@ -1,11 +1,11 @@
-"""Waiting for a job's end, and for nothing else: no text is heard, and the record is asked once, when there is news."""
+"""Waiting for a job's end, and for nothing else: no text is heard, and the record is asked only if nobody told it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gridloom_contract.events import JobFact, JobFinished
+from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.jobs import Job
 from gridloom_domain.job import is_terminal
@@ -22,14 +22,19 @@ class Ending:
     def __init__(self, job: str, ask: Callable[[], Awaitable[Job]]) -> None:
         self._job = job
         self._ask = ask
+        self._told: Job | None = None
         self._news = asyncio.Event()
         self._now = asyncio.get_running_loop().time
         self._asked_at = self._now()
 
-    async def on_fact(self, fact: JobFact, _subject: str, _headers: Headers) -> None:
-        """Hear that something happened to the job."""
-        if isinstance(fact, JobFinished):
-            self._news.set()
+    async def on_ended(self, job: Job, _subject: str, _headers: Headers) -> None:
+        """Hear how the job ended. It is said once and may be lost; the fact that it ended is not."""
+        self._told = job
+        self._news.set()
+
+    async def on_fact(self, _fact: JobFinished, _subject: str, _headers: Headers) -> None:
+        """Hear that the job ended."""
+        self._news.set()
 
     def recheck(self) -> None:
         """Ask: something may have been missed."""
@@ -48,7 +53,7 @@ class Ending:
         while True:
             await self._news.wait()
             self._news.clear()
-            job = await self._asked()
+            job = self._told or await self._asked()
             if job is not None and is_terminal(job.state):
                 return job
 

@@ -16,8 +16,8 @@ from gridloom_scheduler.claiming import Claiming
 from gridloom_scheduler.claims import Claims
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.fleet import Fleet
-from gridloom_scheduler.ledger import is_claim
 from gridloom_scheduler.lookout import Found, Lookout
+from gridloom_scheduler.post import is_claim
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.turns import Turns

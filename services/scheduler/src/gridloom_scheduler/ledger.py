@@ -13,13 +13,11 @@ from gridloom_contract.events import JobAssigned, JobFinished, JobHeld, JobReque
 from gridloom_contract.fault import FaultCode
 from gridloom_contract.vocabulary import State
 from gridloom_kit.log import get_logger
-from gridloom_kit.outbox import Outbox
 from gridloom_scheduler import metrics
 from gridloom_scheduler.catalogue import Catalogue
-from gridloom_scheduler.claims import order_of
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.fleet import Fleet
-from gridloom_scheduler.outbox import fact_message
+from gridloom_scheduler.post import Post
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 
@@ -40,10 +38,10 @@ class Changes(Protocol):
 class Ledger:
     """Stores changes and carries out what follows from them."""
 
-    def __init__(self, store: Changes, fleet: Fleet, outbox: Outbox, doorbell: Doorbell, catalogue: Catalogue) -> None:
+    def __init__(self, store: Changes, fleet: Fleet, post: Post, doorbell: Doorbell, catalogue: Catalogue) -> None:
         self._store = store
         self._fleet = fleet
-        self._outbox = outbox
+        self._post = post
         self._doorbell = doorbell
         self._catalogue = catalogue
 
@@ -58,7 +56,7 @@ class Ledger:
         for job in jobs:
             label = self._catalogue.label(job.model)
             metrics.jobs_submitted.labels(label, self._catalogue.kind_of(job.model)).inc()
-        self._outbox.post_when_idle(fact_message(fact) for job in jobs for fact in job.events)
+        self._post.accepted(jobs)
         self.follow_up(claims)
         claimed = {claim.before.id for claim in claims}
         routes = {job.route for job in jobs if job.id not in claimed and job.state is State.QUEUED}
@@ -71,8 +69,7 @@ class Ledger:
         for change in changes:
             routes |= self._follow_up(change)
             self._count(change)
-        orders = [order_of(change) for change in changes if is_claim(change)]
-        self._outbox.post((fact_message(fact) for change in changes for fact in change.facts), orders)
+        self._post.changed(changes)
         if routes:
             self._doorbell.ring(routes)
 
@@ -112,11 +109,6 @@ class Ledger:
                 self._learn(after)
                 metrics.jobs_terminal.labels(model, str(fact.state), _blame(after)).inc()
                 log.info("job.finished", job=after.id, state=str(fact.state), reason=fact.reason, attempt=after.attempt)
-
-
-def is_claim(change: Change) -> bool:
-    """Whether the change gives a job to a worker, which then needs an order."""
-    return change.before.lease is None and change.after.lease is not None
 
 
 def _blame(job: JobRecord) -> str:

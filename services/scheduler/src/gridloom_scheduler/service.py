@@ -44,6 +44,7 @@ from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.lookout import Lookout
 from gridloom_scheduler.outputs import Outputs
 from gridloom_scheduler.pace import Pace
+from gridloom_scheduler.post import Post
 from gridloom_scheduler.providers import Providers
 from gridloom_scheduler.quotas import Quotas
 from gridloom_scheduler.recall import Recall
@@ -114,7 +115,7 @@ class Core:
         self.providers = Providers(self.fleet, self.census)
         self.doorbell = Doorbell(self.fleet, self.census.expire)
         self.outbox = Outbox(bus, stores.jobs, self.fleet.order_went)
-        self.ledger = Ledger(stores.jobs, self.fleet, self.outbox, self.doorbell, self.catalogue)
+        self.ledger = Ledger(stores.jobs, self.fleet, Post(self.outbox, bus), self.doorbell, self.catalogue)
         self.quotas = Quotas(stores.holds, self.catalogue.usual_output, self.chance.clock)
         self.treasury = Treasury(bus, self.quotas, self.chance, self.doorbell)
         self.claims = Claims(self.fleet, self.providers, self.chance, self.quotas, self.doorbell.may_wait_on_any)

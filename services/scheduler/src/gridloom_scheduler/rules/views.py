@@ -22,14 +22,24 @@ _SAME_NAME = (
 
 def job_view(record: JobRecord, position: int | None = None, starts_in_seconds: float | None = None) -> Job:
     """Return what the owner sees. The position and the estimate are only there while the job is queued."""
+    view = _view(record, _task_of(record))
+    if position is None and starts_in_seconds is None:
+        return view
+    return msgspec.structs.replace(view, queue_position=position, estimated_start_seconds=starts_in_seconds)
+
+
+def ending_view(record: JobRecord) -> Job:
+    """Return what is seen of a job that has ended by who waited for it: all but its input, which they have."""
+    return _view(record, Task(kind=record.kind, raw={} if record.is_raw else None))
+
+
+def _view(record: JobRecord, task: Task) -> Job:
     same: dict[str, Any] = {name: getattr(record, name) for name in _SAME_NAME}
     return Job(
         job=record.id,
-        task=_task_of(record),
+        task=task,
         echo=msgspec.json.decode(record.echo),
         attachments=tuple(file.ref for file in record.attachments),
-        queue_position=position,
-        estimated_start_seconds=starts_in_seconds,
         **same,
     )
 

@@ -1,0 +1,83 @@
+"""The post: who waits for a job is told how it ended, in time, once, and only then."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from gridloom_contract.jobs import Job
+from gridloom_contract.subjects import ended
+from gridloom_contract.vocabulary import Kind, State
+from gridloom_kit.outbox import Outbox
+from gridloom_scheduler.post import Post
+from gridloom_scheduler.record import JobRecord
+from gridloom_scheduler.rules import transitions
+from gridloom_scheduler.rules.changes import Change
+from gridloom_scheduler.rules.transitions import Answer
+from unit.scheduler.records import a_moment, a_running_record
+from unit.scheduler.test_outbox import Recorder
+
+TASK = '{"kind":"chat","raw":{"messages":[{"role":"user","content":"a secret"}]}}'
+
+
+class Line:
+    """Remembers what was sent."""
+
+    def __init__(self, max_payload_bytes: int = 100_000) -> None:
+        self.max_payload_bytes = max_payload_bytes
+        self.sent: dict[str, bytes] = {}
+
+    def send_soon(self, subject: str, payload: bytes) -> None:
+        self.sent[subject] = payload
+
+
+def awaited(**changes: object) -> JobRecord:
+    """A running job for which somebody waits."""
+    return a_running_record(**({"sync": True, "task": TASK, "kind": Kind.CHAT, "is_raw": True} | changes))
+
+
+def succeeded(job: JobRecord) -> Change:
+    """The end of a job with an answer."""
+    return transitions.succeeded(job, Answer("Hello!"), a_moment())
+
+
+def sent_of(*changes: Change, line: Line | None = None) -> Line:
+    """Return what goes over the line for these changes."""
+    line = line or Line()
+    recorder = Recorder()
+    Post(Outbox(recorder, recorder, recorder.on_order), line).changed(changes)
+    return line
+
+
+async def test_who_waits_is_told_the_answer_without_the_question() -> None:
+    job = awaited()
+    told = sent_of(succeeded(job)).sent[ended(job.id)]
+    view = msgspec.json.decode(told, type=Job)
+    assert (view.state, view.output, view.account) == (State.SUCCEEDED, "Hello!", job.account)
+    assert (view.task.kind, view.task.raw) == (Kind.CHAT, {})
+    assert b"a secret" not in told
+
+
+@pytest.mark.parametrize("job", [awaited(sync=False), a_running_record()], ids=["later", "native"])
+async def test_for_whom_nobody_waits_nothing_is_told(job: JobRecord) -> None:
+    assert sent_of(succeeded(job)).sent == {}
+
+
+async def test_what_has_not_ended_is_not_told() -> None:
+    setback = transitions.Setback(transitions.Reason.LEASE_LOST)
+    assert sent_of(transitions.requeued(awaited(), setback, a_moment())).sent == {}
+
+
+async def test_what_does_not_fit_is_left_to_be_asked_for() -> None:
+    assert sent_of(succeeded(awaited()), line=Line(max_payload_bytes=100)).sent == {}
+
+
+async def test_the_facts_go_out_all_the_same() -> None:
+    recorder, stop = Recorder(), asyncio.Event()
+    outbox, job = Outbox(recorder, recorder, recorder.on_order), awaited()
+    Post(outbox, Line()).changed([succeeded(job)])
+    stop.set()
+    await outbox.run(stop)
+    assert recorder.sent == [f"{job.id}:4"]
