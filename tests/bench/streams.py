@@ -31,8 +31,8 @@ _TOKENS = _SECONDS * _TOKENS_PER_SECOND
 _EARLY_SECONDS = 5.0
 _PROBE_SECONDS = 0.5
 
-_SLOW_REPEAT = 4_000
-"""Makes some 24 KB of each token: twice what the slow reader takes, and more than the sockets hold in between."""
+_SLOW_REPEAT = 8_000
+"""Makes some 48 KB of each token: four times what the slow reader takes, and more than the sockets hold in between."""
 _SLOW_BYTES_PER_SECOND = 128 * 1024
 _SLOW_SOCKET_BYTES = 16 * 1024
 
