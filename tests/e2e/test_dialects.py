@@ -11,15 +11,19 @@ import msgspec
 import pytest
 
 from e2e.accounting import AT_ONCE, account_of, until_counted
+from e2e.failures import FAILURES, SHAPES
 from e2e.hooks import HURRIED, bytes_of
 from gridloom_contract.registry import GATEWAY, QUOTA, SCHEDULER, USAGE, WEBHOOK, WORKER
 from gridloom_domain import ids
+from gridloom_testing.builders import a_job_id
 from gridloom_testing.clients import ApiClient
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
 from integration.webhook.receivers import listening
 
+MOST_BYTES = 100_000
 HELLO = "Say hello"
+JSON = {"Content-Type": "application/json"}
 MESSAGES = [{"role": "user", "content": HELLO}]
 
 
@@ -110,7 +114,7 @@ def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempP
         opened.start(QUOTA)
         opened.start(USAGE, **AT_ONCE)
         opened.start(WEBHOOK, **HURRIED)
-        opened.start(GATEWAY, webhook_allow_private=True, mounts=names)
+        opened.start(GATEWAY, webhook_allow_private=True, mounts=names, max_body_bytes=MOST_BYTES)
         opened.wait_until_ready()
         opened.start(WORKER, opened.enrol())
         opened.wait_until_ready()
@@ -240,3 +244,45 @@ async def test_under_its_own_name_an_api_is_at_its_vendors_path_and_at_the_root(
         async with client.session.get(f"{path}/{api.spell(job)}/", headers={"Host": f"{name}.example:8080"}) as answer:
             assert answer.status == 200, path
             assert api.word_in(await answer.json())
+
+
+MODEL = {"native": "model", "openai": "model", "remotejobs": "tag", "infernet": "model"}
+
+
+@every_api
+async def test_each_failure_has_the_status_and_the_shape_of_its_api(grid: Grid, name: str) -> None:
+    """A bug of ours, the 500, is tried in tests/unit/gateway/test_mounts.py."""
+    api = APIS[name]
+    unnamed = {field: value for field, value in api.wish.items() if field != MODEL[name]}
+    told: dict[str, tuple[int, tuple[Any, ...]]] = {}
+
+    async with grid.client() as client, ApiClient(grid.url, "glm_nobody_nothing") as nobody:
+
+        async def tell(case: str, method: str, path: str, by: ApiClient = client, **options: Any) -> None:
+            async with by.session.request(method, path, **options) as answer:
+                assert answer.headers["X-Request-Id"], case
+                assert answer.status != 429 or int(answer.headers["Retry-After"]) > 0
+                told[case] = answer.status, SHAPES[name](await answer.json())
+
+        await tell("no key", "POST", api.submit, nobody, json=api.wish)
+        await tell("no route", "GET", f"{api.submit}/no/such/route")
+        await tell("no job", "GET", f"{api.jobs}/{api.spell(a_job_id())}")
+        await tell("wrong method", "PATCH", api.submit)
+        await tell("no JSON", "POST", api.submit, data=b"{", headers=JSON)
+        await tell("wrong field", "POST", api.submit, json=unnamed)
+        await tell("no model", "POST", api.submit, json=api.wish | {MODEL[name]: "nobodys:1b"})
+        await tell("large", "POST", api.submit, json=api.wish | {"more": "x" * MOST_BYTES})
+        await tell("packed", "POST", api.submit, data=b"x", headers={"Content-Encoding": "gzip"})
+        await one_call_a_minute(grid, client, name)
+        for _ in range(3):  # the minute may turn after the first
+            if told.get("too many", told["no job"]) == told["no job"]:
+                await tell("too many", "GET", f"{api.jobs}/{api.spell(a_job_id())}")
+
+    assert told == FAILURES[name]
+
+
+async def one_call_a_minute(grid: Grid, client: ApiClient, name: str) -> None:
+    """Put the client's account on a plan with one call a minute in this API."""
+    plan = f"slow-{name}"
+    grid.ask("POST", "/admin/v1/plans", {"name": plan, "rates": [{"group": name, "per_minute": 1}]})
+    grid.ask("PUT", f"/admin/v1/accounts/{account_of(grid, client)}/plan", {"plan": plan})

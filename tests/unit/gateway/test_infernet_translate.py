@@ -65,23 +65,6 @@ def test_the_filters_cover_every_state_once() -> None:
     assert translate.STATES["all"] == ()
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "word"),
-    [
-        (FaultCode.UNAUTHENTICATED, 401, "unauthorized"),
-        (FaultCode.INVALID, 400, "bad_request"),
-        (FaultCode.UNKNOWN_MODEL, 404, "model_not_found"),
-        (FaultCode.NO_CAPACITY, 503, "no_capacity"),
-        (FaultCode.RATE_LIMITED, 429, "rate_limited"),
-        (FaultCode.INTERNAL, 500, "internal_error"),
-        (FaultCode.NOT_FOUND, 404, "job_not_found"),
-    ],
-)
-def test_the_documented_errors_are_spelled_as_documented(code: FaultCode, status: int, word: str) -> None:
-    assert translate.HTTP[code] == status
-    assert fields_of(translate.from_fault(Fault(code=code, message="why"))) == {"error": word, "error_message": "why"}
-
-
 def test_a_submission_has_the_documented_defaults() -> None:
     submission = submitted()
 
@@ -162,6 +145,27 @@ def test_a_message_that_is_none_is_refused_by_its_field(message: dict[str, Any],
 def test_what_is_out_of_its_range_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         a_body(**change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_tokens": 1},
+        {"max_tokens": 1_000_000},
+        {"max_tokens": None},
+        {"temperature": 0},
+        {"temperature": 2.0},
+        {"top_p": 0.0},
+        {"top_p": 1},
+        {"stream": None},
+        {"node_id": "node_8f3a2c1d"},
+        {"nobody": "knows"},
+    ],
+)
+def test_what_is_at_the_edge_of_its_range_is_taken(change: dict[str, Any]) -> None:
+    submission = submitted(**change)
+    ((name, value),) = change.items()
+    assert submission.task.params.get(name, value) == (512 if change == {"max_tokens": None} else value)
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda name: name.removeprefix("job_"), lambda _: "job_9a3f2c1d"])

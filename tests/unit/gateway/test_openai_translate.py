@@ -54,27 +54,6 @@ def test_every_fault_has_a_status_a_type_a_code_and_a_word_about_trying_again() 
         assert set(table) == set(FaultCode)
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "kind"),
-    [
-        (FaultCode.UNAUTHENTICATED, 401, "not_authenticated"),
-        (FaultCode.FORBIDDEN, 403, "forbidden"),
-        (FaultCode.INVALID, 400, "invalid_request"),
-        (FaultCode.UNKNOWN_MODEL, 404, "no_provider"),
-        (FaultCode.NO_CAPACITY, 404, "no_provider"),
-        (FaultCode.NOT_FOUND, 404, "not_found"),
-        (FaultCode.CONFLICT, 409, "conflict"),
-        (FaultCode.TOO_LARGE, 413, "file_too_large"),
-        (FaultCode.UNSUPPORTED_MEDIA, 415, "unsupported_media_type"),
-        (FaultCode.RATE_LIMITED, 429, "rate_limit_exceeded"),
-        (FaultCode.UPSTREAM, 502, "upstream_error"),
-        (FaultCode.INTERNAL, 500, "server_error"),
-    ],
-)
-def test_faults_are_told_as_documented(code: FaultCode, status: int, kind: str) -> None:
-    assert (faults.HTTP[code], faults.TYPE[code]) == (status, kind)
-
-
 def test_every_state_has_a_word_and_every_word_its_states() -> None:
     assert set(jobs.STATUS) == set(State)
     assert sorted(state for states in jobs.STATES.values() for state in states) == sorted(set(State) - {State.UNKNOWN})
