@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 from gridloom_local.servers import Server
 
 _PROBE_PAUSE_SECONDS: Final = 0.02
+_STOP_PAUSE_SECONDS: Final = 0.001
+_STANDING: Final = "TtZX"
+"""States of a thread in Linux: stopped, traced, ended."""
 _TAIL_CHARACTERS: Final = 6000
 _KILLED_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
@@ -22,10 +25,25 @@ class ServerFailedError(RuntimeError):
     """A server ended before it was ready, or was not ready in time; the message ends with the tail of its log."""
 
 
+class Process(Protocol):
+    """A child process: a `subprocess.Popen`, or what was forked for a test."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return how it ended: its exit code, or a signal as a negative number; None if it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return how it ended once it has. Raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal if it still runs."""
+
+
 class Running:
     """A server that was started. It ends with this process at the latest (Linux), however this process ends."""
 
-    def __init__(self, server: Server, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, server: Server, process: Process) -> None:
         self.server = server
         self._process = process
 
@@ -39,12 +57,17 @@ class Running:
         """Whether the process still runs (a suspended one does)."""
         return self._process.poll() is None
 
+    @property
+    def returncode(self) -> int | None:
+        """How it ended: its exit code, a signal as a negative number, None if it runs."""
+        return self._process.poll()
+
     def wait_until_ready(self, within_seconds: float = 20.0) -> None:
         """Return once the server accepts clients. Raises ServerFailedError with the tail of its log."""
         deadline = time.monotonic() + within_seconds
         while not self.server.is_ready():
             if not self.is_alive or time.monotonic() > deadline:
-                state = "is not ready" if self.is_alive else f"ended with {self._process.returncode}"
+                state = "is not ready" if self.is_alive else f"ended with {self.returncode}"
                 raise ServerFailedError(f"{self.server.name} {state}; {self.server.log} says:\n{log_tail(self.server)}")
             time.sleep(_PROBE_PAUSE_SECONDS)
 
@@ -61,6 +84,10 @@ class Running:
     def resume(self) -> None:
         """Let it go on after `suspend`."""
         self.signal(signal.SIGCONT)
+
+    def wait(self, within_seconds: float) -> int:
+        """Return how it ended once it has. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(within_seconds)
 
     def stop(self, within_seconds: float = 10.0) -> None:
         """Ask the server to end and wait for it; kill it after `within_seconds`."""
@@ -90,16 +117,23 @@ def start(server: Server) -> Running:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - it makes one system call and takes no lock
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - it makes one system call and takes no lock
         )
     return Running(server, process)
 
 
 def wait_until_stopped(pid: int) -> None:
-    """Return once a child that was sent SIGSTOP has stopped: a thread of it may go on for a moment."""
-    if hasattr(os, "waitid"):  # not on macOS before Python 3.13
-        with suppress(ChildProcessError):
-            os.waitid(os.P_PID, pid, os.WSTOPPED)
+    """Return once a process that was sent SIGSTOP has stopped: a thread of it may go on for a moment (Linux)."""
+    while not _has_stopped(pid):
+        time.sleep(_STOP_PAUSE_SECONDS)
+
+
+def _has_stopped(pid: int) -> bool:
+    """Whether no thread of a process runs any more; on macOS it is not told."""
+    with suppress(OSError):
+        threads = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+        return all(thread.rpartition(") ")[2][0] in _STANDING for thread in threads)
+    return True
 
 
 def log_tail(server: Server, lines: int = 20) -> str:
@@ -111,6 +145,7 @@ def log_tail(server: Server, lines: int = 20) -> str:
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends (Linux)."""
     if _libc is not None:
         _libc.prctl(_KILLED_WITH_PARENT, int(signal.SIGKILL))

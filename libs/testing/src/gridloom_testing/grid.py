@@ -17,12 +17,12 @@ import msgspec
 
 from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER, WORKER
 from gridloom_kit.settings import environment_name
-from gridloom_local import running
 from gridloom_local.home import Home
 from gridloom_local.plan import MONGO, NATS, PORTS, S3, SYNTHETIC, Plan
 from gridloom_local.readiness import says_ready
 from gridloom_local.running import Running
 from gridloom_local.servers import LOOPBACK, Server, free_port
+from gridloom_testing import nursery
 from gridloom_testing.clients import ApiClient
 from gridloom_testing.servers import Infra, MongoServer, NatsServer, S3Server
 
@@ -60,7 +60,7 @@ class Grid:
             self.s3.start()
         self._started.add(service)
         name = f"{service}-{next(self._numbers)}"
-        started = running.start(self._server(name, service, token, settings))
+        started = nursery.start(self._server(name, service, token, settings))
         self.processes[name] = started
         return started
 
