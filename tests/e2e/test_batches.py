@@ -164,6 +164,20 @@ async def test_lines_run_on_their_own_and_results_name_them(client: ApiClient) -
     assert (await client.call("GET", "/v1/jobs")).body["data"] == []
 
 
+async def test_answers_of_any_size_are_written_down_whole_and_in_order(client: ApiClient) -> None:
+    words = [1, 20, 20, 20, 20, 20, 20, 60, 1]
+    said = [[{"role": "user", "content": f"Much. [[tokens={count}]] [[repeat=1500]]"}] for count in words]
+    file = await lines_uploaded(client, *(line(number, messages=asked) for number, asked in enumerate(said)))
+    batch = await until(client, (await made_of(client, file))["id"], "completed", "failed")
+    answers = await read(client, batch["output_file_id"])
+    assert [each["custom_id"] for each in answers] == [f"line-{number}" for number in range(len(words))]
+    bodies = [each["response"]["body"] for each in answers]
+    assert [body["usage"]["completion_tokens"] for body in bodies] == [1500 * count for count in words]
+    lengths = [len(body["choices"][0]["message"]["content"]) for body in bodies]
+    assert min(lengths[1:7]) > 100_000
+    assert lengths[7] > 300_000
+
+
 async def test_a_file_that_is_wrong_fails_its_batch_line_by_line(client: ApiClient) -> None:
     wrong = [line(1), line(1), line(2) | {"url": "/v1/embeddings"}, {"custom_id": "x"}, 5]
     made = await made_of(client, await lines_uploaded(client, *wrong))

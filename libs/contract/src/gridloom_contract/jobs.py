@@ -150,6 +150,23 @@ class GetJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.ge
     account: str
 
 
+class GetJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.get.1"):
+    """Gateway to scheduler: some jobs of an account by their ids, at most a hundred."""
+
+    account: str
+    jobs: tuple[str, ...]
+
+
+class JobsFound(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.found.1"):
+    """Answer to `GetJobs`: those that there are, in no order, without tasks and what their dialects kept.
+
+    `unread` are those that found no room in this message: ask again for them.
+    """
+
+    jobs: tuple[Job, ...]
+    unread: tuple[str, ...] = ()
+
+
 class ListJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.list.1"):
     """Gateway to scheduler:
     one page of an account's jobs, newest first. Empty `states` or `dialects` means all. `page` is 1-based.

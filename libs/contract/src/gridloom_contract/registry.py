@@ -58,6 +58,7 @@ SUBMIT_JOBS = _asked_by_gateway(subjects.JOBS_SUBMIT, jobs.SubmitJobs, jobs.Jobs
 GET_JOB = Channel(subjects.JOB_GET, jobs.GetJob, (GATEWAY, BLOB), (SCHEDULER,), jobs.Job)
 JOB_ENDED = Channel(subjects.ended("*"), jobs.Job, (SCHEDULER,), (GATEWAY,))
 """Said once of a job for which somebody waits, without its input: it saves the question. The fact is what is kept."""
+GET_JOBS = _asked_by_gateway(subjects.JOBS_GET, jobs.GetJobs, jobs.JobsFound)
 LIST_JOBS = _asked_by_gateway(subjects.JOBS_LIST, jobs.ListJobs, jobs.JobPage)
 CANCEL_JOB = _asked_by_gateway(subjects.JOB_CANCEL, jobs.CancelJob, jobs.Job)
 CANCEL_ALL_JOBS = _asked_by_gateway(subjects.JOBS_CANCEL_ALL, jobs.CancelAllJobs, jobs.JobsCanceled)
@@ -176,6 +177,7 @@ CHANNELS: tuple[Channel, ...] = (
     SUBMIT_JOBS,
     GET_JOB,
     JOB_ENDED,
+    GET_JOBS,
     LIST_JOBS,
     CANCEL_JOB,
     CANCEL_ALL_JOBS,

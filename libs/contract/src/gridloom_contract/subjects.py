@@ -12,6 +12,7 @@ SHARDS = 16
 
 JOBS_SUBMIT = "jobs.submit"
 JOB_GET = "job.get"
+JOBS_GET = "jobs.get"
 JOBS_LIST = "jobs.list"
 JOB_CANCEL = "job.cancel"
 JOBS_CANCEL_ALL = "jobs.cancel_all"

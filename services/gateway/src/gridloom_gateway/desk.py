@@ -18,10 +18,12 @@ from gridloom_contract.jobs import (
     CancelAllJobs,
     CancelJob,
     GetJob,
+    GetJobs,
     GetTimeline,
     Job,
     JobPage,
     JobsCanceled,
+    JobsFound,
     ListJobs,
     ReprioritiseJob,
     RetryJob,
@@ -32,6 +34,7 @@ from gridloom_contract.registry import (
     CANCEL_ALL_JOBS,
     CANCEL_JOB,
     GET_JOB,
+    GET_JOBS,
     GET_TIMELINE,
     LIST_JOBS,
     LIST_MODELS,
@@ -160,6 +163,16 @@ class Desk:
         if failures or not known:
             raise failures[0] if failures else no_such_job()
         return await with_echoes(known, self._objects.reading)
+
+    async def outputs(self, account: str, jobs: Sequence[str]) -> dict[str, Job]:
+        """Return those of the jobs that there are, with outputs but without tasks and echoes."""
+        found: dict[str, Job] = {}
+        unread = tuple(jobs)
+        while unread:
+            answer = await self._questions.ask(GET_JOBS, GetJobs(account=account, jobs=unread), JobsFound)
+            found |= {job.job: job for job in answer.jobs}
+            unread = answer.unread
+        return found
 
     def text(self, ref: str, *, is_body: bool = False) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         """Open an output that is an object, or the text of such a body. Entering raises `Unavailable`."""

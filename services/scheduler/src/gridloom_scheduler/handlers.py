@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol
 
+from gridloom_contract.base import encode
 from gridloom_contract.jobs import (
     CancelAllJobs,
     CancelJob,
     GetJob,
+    GetJobs,
     GetTimeline,
     Job,
     JobPage,
     JobsCanceled,
+    JobsFound,
     JobsSubmitted,
     ListJobs,
     ReprioritiseJob,
@@ -38,6 +42,8 @@ from gridloom_scheduler.rules.views import fitting, job_view, page_of, start_est
 _MOST_TRIES = 8
 _CANCEL_AT_ONCE = 500
 _MOST_PER_PAGE = 1_000
+_MOST_AT_ONCE = 100
+_ENVELOPE_BYTES = 64
 Decide = Callable[[JobRecord], Awaitable[Change | None]]
 
 
@@ -46,6 +52,10 @@ class Jobs(Protocol):
 
     async def find(self, job: str) -> JobRecord | None:
         """Return the job, or None."""
+        ...
+
+    def outputs_of(self, jobs: Sequence[str], account: str) -> AsyncGenerator[JobRecord, None]:
+        """Yield those of the jobs that exist, with their outputs."""
         ...
 
     async def with_events(self, job: str) -> JobRecord | None:
@@ -89,6 +99,23 @@ class Questions:
         position = await self._queue.position_of(job, rivals_of(job.route, job.family))
         slots, job_seconds = self._census.capacity_for(job)
         return fitting(job_view(job, position, start_estimate(position, job_seconds, slots)), self._most_bytes)
+
+    async def on_get_many(self, question: GetJobs) -> JobsFound:
+        """Return jobs, as many as find room in the answer. Raises `Invalid` for too many."""
+        if len(question.jobs) > _MOST_AT_ONCE:
+            raise Invalid(f"{len(question.jobs)} jobs are more than {_MOST_AT_ONCE} at once", "jobs")
+        found: list[Job] = []
+        room = self._most_bytes - _ENVELOPE_BYTES * (1 + len(question.jobs))
+        missing = dict.fromkeys(question.jobs)
+        async with aclosing(self._jobs.outputs_of(question.jobs, question.account)) as records:
+            async for record in records:
+                view = job_view(record)
+                room -= len(encode(view))
+                if room < 0 and found:
+                    return JobsFound(jobs=tuple(found), unread=tuple(missing))
+                found.append(view)
+                del missing[record.id]
+        return JobsFound(jobs=tuple(found))
 
     async def on_list(self, question: ListJobs) -> JobPage:
         """Return a page of an account's jobs, newest first; beyond the end it is empty. Raises `Invalid`."""

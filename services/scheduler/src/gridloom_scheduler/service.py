@@ -236,6 +236,7 @@ def _answers(desks: Desks) -> tuple[Answer, ...]:
     return (
         answer(registry.SUBMIT_JOBS, desks.jobs.on_submit),
         answer(registry.GET_JOB, desks.questions.on_get),
+        answer(registry.GET_JOBS, desks.questions.on_get_many),
         answer(registry.LIST_JOBS, desks.questions.on_list),
         answer(registry.GET_TIMELINE, desks.questions.on_timeline),
         answer(registry.CANCEL_JOB, desks.jobs.on_cancel),

@@ -54,7 +54,7 @@ class Language(Protocol):
         ...
 
     def result(self, batch: Batch, line: Line, outcome: Job | FaultError) -> Result:
-        """Return what is written down of a line: its job ended so, or it could not become one."""
+        """Return what is written down of a line: its job, without its task, ended so, or it could not become one."""
         ...
 
     def interrupted(self, batch: Batch) -> FaultError:

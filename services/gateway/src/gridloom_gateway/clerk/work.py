@@ -21,7 +21,7 @@ from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import State
 from gridloom_domain import ids
 from gridloom_domain.batch import living
-from gridloom_domain.errors import NotFound, Unavailable
+from gridloom_domain.errors import Unavailable
 from gridloom_domain.job import is_terminal
 from gridloom_gateway.batches import Batches
 from gridloom_gateway.clerk.language import Language, Result
@@ -36,7 +36,8 @@ from gridloom_kit.log import get_logger
 log = get_logger()
 
 _HANDED_IN_AT_ONCE: Final = 256
-_FETCHED_AT_ONCE: Final = 32
+_ASKED_AT_ONCE: Final = 64
+_FETCHED_AT_ONCE: Final = 8
 _LATER: Final = frozenset({FaultCode.RATE_LIMITED, FaultCode.UNAVAILABLE, FaultCode.INTERNAL})
 _PAUSE_SECONDS: Final = 1.0
 _LONGEST_LOOK_SECONDS: Final = 10.0
@@ -178,8 +179,9 @@ class Work:
     async def _write_down(self, path: Path) -> None:
         results = Results(path.parent)
         with results:
-            async for lines in portions(path, _FETCHED_AT_ONCE):
-                await results.write(await asyncio.gather(*map(self._result, lines)))
+            async for lines in portions(path, _ASKED_AT_ONCE):
+                for few in await self._outcomes(lines):
+                    await results.write(await asyncio.gather(*(self._result(*one) for one in few)))
                 await self._keep()
         await self._note(_UPLOAD_SECONDS)
         await self._done(
@@ -187,16 +189,22 @@ class Work:
             error_file=await stored(results.errors, self._storing(_ERRORS, "error")),
         )
 
-    async def _result(self, line: Line) -> Result:
-        return self._tools.language.result(self.batch, line, await self._outcome(line))
+    async def _outcomes(self, lines: Sequence[Line]) -> list[list[tuple[Line, Job | None]]]:
+        """Return the lines with their jobs, a few at a time: what is elsewhere of those is fetched at once."""
+        named = [(line, ids.derived(self.batch.batch, line.number)) for line in lines]
+        jobs = await self._tools.desk.outputs(self.batch.account, [job for _, job in named])
+        found = [(line, jobs.get(job)) for line, job in named]
+        return [found[start : start + _FETCHED_AT_ONCE] for start in range(0, len(found), _FETCHED_AT_ONCE)]
 
-    async def _outcome(self, line: Line) -> Job | FaultError:
-        desk, job = self._tools.desk, ids.derived(self.batch.batch, line.number)
-        try:
-            return await self._fetched(await desk.get(self.batch.account, job))
-        except NotFound:
-            if self._is_interrupted():
-                return self._tools.language.interrupted(self.batch)
+    async def _result(self, line: Line, job: Job | None) -> Result:
+        outcome = await (self._lost(line) if job is None else self._fetched(job))
+        return self._tools.language.result(self.batch, line, outcome)
+
+    async def _lost(self, line: Line) -> FaultError:
+        """Return why a line has no job."""
+        desk = self._tools.desk
+        if self._is_interrupted():
+            return self._tools.language.interrupted(self.batch)
         try:
             await desk.submit(self._tools.language.submission(self.batch, line))
         except FaultError as error:

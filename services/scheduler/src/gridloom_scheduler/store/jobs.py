@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,8 @@ _DUPLICATE = 11000
 _NO_EVENTS = {"events": 0}
 _NO_INPUT = {"events": 0, "task": 0, "echo": 0, "output": 0}
 _EMPTY_TASK = {"task": "{}"}
+_OUTPUT_ONLY = {"events": 0, "task": 0, "echo": 0}
+_FEW = 25
 _TIMED_HOLDS = [str(Reason.BACKOFF), str(Reason.BLOB), str(Reason.GATE)]
 
 
@@ -71,6 +73,15 @@ class JobStore:
         """Return the job with all its facts but without its texts, or None."""
         document = await self._jobs.find_one({"_id": job}, {"task": 0, "echo": 0, "output": 0})
         return job_of(document | _EMPTY_TASK) if document else None
+
+    async def outputs_of(self, jobs: Sequence[str], account: str) -> AsyncGenerator[JobRecord, None]:
+        """Yield those of the jobs that exist and are this account's, with their outputs but without tasks and echoes.
+
+        They come a few at a time, so that large ones are never all here.
+        """
+        found = self._jobs.find({"_id": {"$in": list(jobs)}, "account": account}, _OUTPUT_ONLY).batch_size(_FEW)
+        async for document in found:
+            yield job_of(document | _EMPTY_TASK)
 
     async def many(self, jobs: Iterable[str]) -> dict[str, JobRecord]:
         """Return those of the jobs that exist, by id, without texts and facts."""

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from gridloom_contract.batches import Batch, BatchError
 from gridloom_contract.fault import Fault, FaultCode, FaultError
-from gridloom_contract.jobs import Job, Submission
+from gridloom_contract.jobs import Job, Submission, Task
 from gridloom_contract.vocabulary import Kind, State
 from gridloom_domain import ids
 from gridloom_domain.batch import LINE_PRIORITY, MOST_LINES
@@ -210,8 +210,10 @@ def _told(outcome: Job | FaultError, name: str, asked: FileLine) -> tuple[_Respo
     if outcome.state is not State.SUCCEEDED:
         return _refusal(failure_of(outcome).fault, name), None
     try:
-        repeated = wish_of(asked.url, asked.body).kept.get(RESPONSE)
-        return _Response(status_code=_OK, request_id=name, body=Raw(result_of(outcome, repeated))), None
+        wish = wish_of(asked.url, asked.body)
+        job = msgspec.structs.replace(outcome, task=Task(kind=wish.kind, raw=wish.raw))
+        body = Raw(result_of(job, wish.kept.get(RESPONSE)))
+        return _Response(status_code=_OK, request_id=name, body=body), None
     except FaultError as error:
         return _refusal(error.fault, name), None
 
