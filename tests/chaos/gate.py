@@ -18,11 +18,15 @@ _POLL_SECONDS = 0.02
 
 
 class Gate:
-    """Answers the first word of `ANSWER` at once and the rest when it is `opened`. `inside` counts who waits."""
+    """Answers the first word of `ANSWER` at once and the rest when it is `opened`. `inside` counts who waits.
+
+    `left_at` is when somebody last left, by the event loop's clock.
+    """
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
         self.inside = 0
+        self.left_at = 0.0
         self.url = ""
 
     def engine(self, model: str) -> dict[str, Any]:
@@ -52,6 +56,7 @@ class Gate:
             await self.opened.wait()
         finally:
             self.inside -= 1
+            self.left_at = asyncio.get_running_loop().time()
         await response.write(frame(space + rest) + frame(finish="stop") + frame(usage=USAGE) + b"data: [DONE]\n\n")
         return response
 

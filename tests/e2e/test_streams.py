@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from zlib import crc32
+
+import aiohttp
+import pytest
+
+from chaos.gate import Gate, open_gate
 from e2e.conftest import SLOW
+from e2e.openai_raw import CHAT, ChunkReader, asked, chat, streaming
+from gridloom_contract.registry import BLOB, GATEWAY, WORKER
+from gridloom_local.servers import LOOPBACK
 from gridloom_testing.clients import JOBS, ApiClient
+from gridloom_testing.grid import Grid, open_grid
+from gridloom_testing.servers import Infra, MongoServer
+from gridloom_worker.engines.synthetic import repeated, word
 from integration.gateway.reading import StreamReader, reading
+
+CROWD = 60
+TOKENS = 60
+PACE = f"[[tokens={TOKENS}]] [[rate=30]]"
+HUGE = 16_000
+"""Repeated so often, the tokens of an answer are more than the sockets between a gateway and its reader hold."""
+FLAT = 1.2
+SECOND = 1.0
+TRIES = 5
+"""On a busy machine anything may take long once; what waits for a poll or a timeout is late each time."""
+
+
+@pytest.fixture(scope="module")
+def grid(infra: Infra, mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A grid whose worker has a slot for everyone."""
+    with open_grid(infra, mongo_server, tmp_path_factory.mktemp("streams")) as opened:
+        opened.start_all(BLOB, slots=CROWD + 4)
+        yield opened
 
 
 async def read_words(reader: StreamReader, count: int) -> None:
@@ -79,3 +114,99 @@ async def test_the_stream_of_a_canceled_job_ends_with_what_was_said(client: ApiC
 
     assert (document["status"], document["cancelled"]) == ("failed", True)
     assert "output" not in document
+
+
+async def test_a_crowd_hears_every_token_in_order_beside_a_reader_that_takes_nothing_yet(
+    grid: Grid, client: ApiClient
+) -> None:
+    prompts = [f"reader {number} {PACE}" for number in range(CROWD)]
+    async with AsyncExitStack() as stack:
+        slow = await stack.enter_async_context(dawdling(client, f"{PACE} [[repeat={HUGE}]]"))
+        readers = [await stack.enter_async_context(streaming(client, prompt)) for prompt in prompts]
+        await everyone(reader.words(5) for reader in readers)
+        early = await memory_of_gateway(grid)
+        await everyone(reader.words(TOKENS - 5) for reader in readers)
+        late = await memory_of_gateway(grid)
+        await everyone(reader.to_the_end() for reader in readers)
+        await slow.to_the_end()
+
+    assert [reader.text for reader in readers] == [answer_to(prompt) for prompt in prompts]
+    assert slow.text == answer_to(f"{PACE} [[repeat={HUGE}]]", HUGE)
+    assert all(reader.is_done and not reader.errors for reader in (*readers, slow))
+    assert late < FLAT * early
+
+
+async def test_who_disconnects_frees_the_engine_within_a_second(grid: Grid, client: ApiClient) -> None:
+    async with open_gate("gated") as gate:
+        worker = grid.start(WORKER, grid.enrol(), slots=1, **gate.engine("gated"))
+        await grid.until_ready()
+        freed = [
+            await fastest(lambda: freed_after(gate, asked(client, model="gated"))),
+            await fastest(lambda: freed_after(gate, read_all(client, model="gated"))),
+        ]
+        worker.kill()
+
+    assert max(freed) < SECOND
+
+
+def answer_to(prompt: str, times: int = 1) -> str:
+    """Return what the synthetic engine says."""
+    return "".join(repeated(word(crc32(prompt.encode()), index), times) for index in range(TOKENS))
+
+
+async def everyone(readings: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Have all read at once."""
+    async with asyncio.TaskGroup() as group:
+        for one in readings:
+            group.create_task(one)
+
+
+@asynccontextmanager
+async def dawdling(client: ApiClient, prompt: str) -> AsyncIterator[ChunkReader]:
+    """Ask for a stream, with so little room for it that nearly all of it stays with the gateway until it is read."""
+
+    def narrow(address: Any) -> socket.socket:
+        wire = socket.socket(*address[:3])
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        return wire
+
+    connector = aiohttp.TCPConnector(socket_factory=narrow)
+    headers = {"Authorization": f"Bearer {client.key}"}
+    async with (
+        aiohttp.ClientSession(client.url, connector=connector, headers=headers, read_bufsize=16 * 1024) as session,
+        session.post(CHAT, json=chat(prompt, stream=True)) as answer,
+    ):
+        yield ChunkReader(answer)
+
+
+async def memory_of_gateway(grid: Grid) -> float:
+    """Return how many bytes the first gateway has in memory."""
+    port = next(process.server.port for name, process in grid.processes.items() if name.startswith(GATEWAY))
+    async with aiohttp.ClientSession() as session, session.get(f"http://{LOOPBACK}:{port}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("process_resident_memory_bytes "))
+
+
+async def read_all(client: ApiClient, **fields: Any) -> None:
+    """Read a stream to its end."""
+    async with streaming(client, "Say hello", **fields) as reader:
+        await reader.to_the_end()
+
+
+async def freed_after(gate: Gate, visit: Coroutine[Any, Any, Any]) -> float:
+    """Return how many seconds after its client left the engine heard of it."""
+    async with asyncio.TaskGroup() as group:
+        visiting = group.create_task(visit)
+        await gate.until_inside(1)
+        left_at = asyncio.get_running_loop().time()
+        visiting.cancel()
+    await gate.until_left()
+    return gate.left_at - left_at
+
+
+async def fastest(measure: Callable[[], Awaitable[float]]) -> float:
+    """Return the first time that is within a second, else the shortest of all tries."""
+    found: list[float] = []
+    while len(found) < TRIES and not (found and found[-1] < SECOND):
+        found.append(await measure())
+    return min(found)
