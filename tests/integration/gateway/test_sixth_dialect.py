@@ -112,7 +112,16 @@ async def test_it_describes_itself_and_is_listed_on_the_page(client: ApiClient) 
     assert set(own["paths"]) == {"/toys", "/toys/{toy}"}
     assert own["servers"] == [{"url": "/toy/v1"}]
     assert {"/toy/v1/toys", "/toy/v1/toys/{toy}"} <= set(whole["paths"])
-    assert {"name": "toy", "url": "/toy/v1/openapi.json"} in listed
+    assert {one["name"]: one["url"] for one in listed} == {
+        "everything": "/openapi.json",
+        "native": "/api/v1/openapi.json",
+        "openai": "/v1/openapi.json",
+        "remotejobs": "/remotejobs/v2/openapi.json",
+        "infernet": "/infernet/api/v1/openapi.json",
+        "admin": "/admin/v1/openapi.json",
+        "toy": "/toy/v1/openapi.json",
+    }
+    assert [(await client.call("GET", one["url"])).status for one in listed] == [200] * len(listed)
 
 
 async def test_its_jobs_have_webhooks_in_its_words(

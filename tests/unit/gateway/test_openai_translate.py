@@ -111,6 +111,38 @@ def test_a_request_says_how_it_is_answered(told: dict[str, Any], manner: Manner)
     assert a_wish(**told).manner is manner
 
 
+@pytest.mark.parametrize(
+    ("told", "manner"),
+    [({}, Manner.WHOLE), ({"stream": True}, Manner.WHOLE), ({"stream": True, "async": True}, Manner.LATER)],
+)
+def test_vectors_come_whole_whatever_is_said_of_a_stream(told: dict[str, Any], manner: Manner) -> None:
+    wish = wish_in({"model": "m", "input": "loom"} | told, Kind.EMBEDDING, EmbeddingRequest)
+    assert (wish.manner, "stream" in wish.raw) == (manner, False)
+
+
+def test_only_words_can_be_followed() -> None:
+    jobs.check_is_spoken(a_raw_job({}, Kind.CHAT))
+    jobs.check_is_spoken(a_raw_job({}, Kind.COMPLETION))
+    with pytest.raises(NotFound, match="no stream"):
+        jobs.check_is_spoken(a_raw_job({}, Kind.EMBEDDING))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "wanted", "field"),
+    [
+        ({"model": "m"}, Kind.CHAT, ChatRequest, "messages"),
+        ({"model": "m"}, Kind.COMPLETION, CompletionRequest, "prompt"),
+        ({"model": "m"}, Kind.EMBEDDING, EmbeddingRequest, "input"),
+        ({"prompt": "once"}, Kind.COMPLETION, CompletionRequest, "model"),
+    ],
+)
+def test_what_is_missing_has_a_code(body: dict[str, Any], kind: Kind, wanted: Any, field: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        wish_in(body, kind, wanted)
+    told = faults.from_error(raised.value).error
+    assert (told.type, told.code, told.param) == ("invalid_request", f"missing_{field}", field)
+
+
 def test_a_request_that_waits_is_served_first_soon_or_never_and_in_no_list() -> None:
     submission = submitted(a_wish(stream=True))
     assert (submission.sync, submission.needs_provider, submission.listed) == (True, True, False)

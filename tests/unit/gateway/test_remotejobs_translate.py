@@ -120,6 +120,7 @@ def test_ids_are_read_once_each_and_what_is_none_is_left_out() -> None:
     one, two = a_job_id(), a_job_id()
 
     assert translate.to_job_ids(f"{one},,{two},{one},nonsense,{ids.as_uuid(two)}") == [one, two]
+    assert translate.to_job_ids(f" {one}, {two} ") == [one, two]
 
 
 @pytest.mark.parametrize("text", ["", ",", "nonsense", "A" * 32])

@@ -34,6 +34,10 @@ class Malformed(Invalid):
     """The body is not JSON at all. Some APIs tell this from JSON with wrong content."""
 
 
+class Missing(Invalid):
+    """A field is not there that must be. Some APIs have a word for each."""
+
+
 @dataclass(frozen=True)
 class BodyReader:
     """Reads JSON bodies within a time; their size is limited by the application."""
@@ -114,7 +118,7 @@ def invalid(error: msgspec.ValidationError) -> Invalid:
     names = [name for name in (path and path[1], missing and missing[1]) if name]
     field = ".".join(names) or None
     sentence = _PATH.sub("", text).replace("`", "")
-    return Invalid(f"{field}: {sentence}" if field else sentence, field)
+    return (Missing if missing else Invalid)(f"{field}: {sentence}" if field else sentence, field)
 
 
 def too_large(request: web.Request) -> TooLarge:

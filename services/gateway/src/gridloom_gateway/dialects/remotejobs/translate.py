@@ -80,7 +80,7 @@ def to_job_ids(text: str) -> list[str]:
 
     What is no id is the id of no job, and left out. Raises the `NotFound` of a job if there is none at all.
     """
-    found = list(dict.fromkeys(name for name in text.split(",") if _is_id(name)))
+    found = list(dict.fromkeys(filter(_is_id, map(str.strip, text.split(",")))))
     if len(found) > wire.MAX_IDS:
         raise Invalid(f"{len(found)} ids are too many, {wire.MAX_IDS} may be asked for at once", "ids")
     if not found:

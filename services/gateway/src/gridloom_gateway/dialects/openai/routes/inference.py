@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -72,9 +72,11 @@ def routes(inference: Inference) -> tuple[Route, ...]:
     rows = (
         ("/chat/completions", inference.chat, "Continue a chat", (requests.ChatRequest, answers.ChatCompletion)),
         ("/completions", inference.complete, "Continue a text", (requests.CompletionRequest, answers.Completion)),
-        ("/embeddings", inference.embed, "Turn texts into vectors", (requests.EmbeddingRequest, answers.Embeddings)),
     )
-    return tuple(inference_row(*row) for row in rows)
+    vectors = (requests.EmbeddingRequest, answers.Embeddings)
+    embed = inference_row("/embeddings", inference.embed, "Turn texts into vectors", vectors)
+    whole = replace(embed, summary="Turn texts into vectors; with `async` later (202)", also_as=())
+    return (*(inference_row(*row) for row in rows), whole)
 
 
 def inference_row(path: str, handler: Handler, summary: str, bodies: tuple[type[requests.Inference], Any]) -> Route:

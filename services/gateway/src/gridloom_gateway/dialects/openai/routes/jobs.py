@@ -57,6 +57,7 @@ class Jobs:
         """GET /jobs/{id}/stream."""
         name = request.match_info["id"]
         job = await self.desk.get(caller.account, _job_in(request))
+        translate.check_is_spoken(job)
         start = position_in(request.headers.get("Last-Event-ID"))
         chunks = Chunks(names_of(job), wants_usage=True, start=start)
         async with self.desk.follow(caller.account, job.job, start) as follower:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import structs
@@ -12,6 +13,7 @@ from gridloom_contract.vocabulary import State
 from gridloom_domain.errors import Invalid
 from gridloom_domain.job import Reason
 from gridloom_gateway.dialects.openai.wire import errors
+from gridloom_gateway.reading import Missing
 
 HTTP: Final[dict[FaultCode, int]] = {
     FaultCode.UNAUTHENTICATED: 401,
@@ -114,8 +116,8 @@ def failure_of(job: Job) -> JobFailed:
 def from_error(error: FaultError) -> errors.Error:
     """Return the body of an error, also where only its class says what it is called."""
     body = from_fault(error.fault)
-    kind = _TYPES_OF_CLASSES.get(type(error))
-    return body if kind is None else structs.replace(body, error=structs.replace(body.error, type=kind))
+    say = _WORDS_OF_CLASSES.get(type(error))
+    return body if say is None else structs.replace(body, error=structs.replace(body.error, **say(error.fault)))
 
 
 def from_fault(fault: Fault) -> errors.Error:
@@ -143,5 +145,12 @@ def _canceled(job: Job) -> Fault:
     return Fault(code=code, message=message)
 
 
-_TYPES_OF_CLASSES: Final[dict[type[FaultError], str]] = {TooMany: "too_large"}
+def _missing(fault: Fault) -> dict[str, str]:
+    return {"code": f"missing_{(fault.field or '').rpartition('.')[2]}"}
+
+
+_WORDS_OF_CLASSES: Final[dict[type[FaultError], Callable[[Fault], dict[str, str]]]] = {
+    TooMany: lambda _fault: {"type": "too_large"},
+    Missing: _missing,
+}
 _FAULTS: Final = {State.FAILED: _failed, State.CANCELED: _canceled}

@@ -11,10 +11,11 @@ from msgspec import UNSET, Raw
 from gridloom_contract import jobs
 from gridloom_contract.vocabulary import State
 from gridloom_domain import ids
+from gridloom_domain.errors import NotFound
 from gridloom_gateway.dialects.openai.translate.bodies import body_of
 from gridloom_gateway.dialects.openai.translate.faults import failure_of, problem_of
 from gridloom_gateway.dialects.openai.translate.names import INFERENCE_TYPE, created
-from gridloom_gateway.dialects.openai.translate.requests import DIALECT, Wish
+from gridloom_gateway.dialects.openai.translate.requests import DIALECT, SPOKEN, Wish
 from gridloom_gateway.dialects.openai.translate.responses.items import from_job as response_of
 from gridloom_gateway.dialects.openai.translate.responses.requests import RESPONSE
 from gridloom_gateway.dialects.openai.wire import jobs as shown
@@ -117,6 +118,12 @@ def result_of(job: jobs.Job, repeated: dict[str, Any] | None) -> bytes:
 def from_page(page: jobs.JobPage, query: shown.ListQuery) -> shown.JobList:
     """Return one page of a listing."""
     return shown.JobList(data=[from_job(job) for job in page.jobs], has_more=page.total > query.page * query.limit)
+
+
+def check_is_spoken(job: jobs.Job) -> None:
+    """Raise `NotFound` for a job whose answer has no words that could be followed."""
+    if job.task.kind not in SPOKEN:
+        raise NotFound("the answer of this job is no text, and has no stream")
 
 
 def cancellation_of(job: jobs.Job) -> shown.Cancellation:

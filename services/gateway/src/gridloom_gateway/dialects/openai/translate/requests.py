@@ -48,7 +48,7 @@ def to_wish(kind: Kind, told: requests.Inference, body: Json) -> Wish:
         kind=kind,
         model=told.model,
         raw=COMPLETED[kind]({name: value for name, value in body.items() if name not in CONSUMED}),
-        manner=manner_of(told),
+        manner=manner_of(told) if kind in SPOKEN else in_one_piece(told),
         wants_usage=bool(options and options.include_usage),
         kept=kept_of(told),
     )
@@ -59,6 +59,11 @@ def manner_of(told: requests.Inference) -> Manner:
     if told.is_async:
         return Manner.LATER
     return Manner.STREAMED if told.stream else Manner.WHOLE
+
+
+def in_one_piece(told: requests.Inference) -> Manner:
+    """Return how an answer is given that nobody says word by word: `stream` means nothing to it."""
+    return Manner.LATER if told.is_async else Manner.WHOLE
 
 
 def kept_of(told: requests.Inference) -> Json:
@@ -98,4 +103,6 @@ def _with_format(raw: Json) -> Json:
     return raw | {"encoding_format": raw.get("encoding_format") or "float"}
 
 
+SPOKEN: Final = frozenset({Kind.CHAT, Kind.COMPLETION})
+"""What is answered word by word."""
 COMPLETED: Final = {Kind.CHAT: _as_told, Kind.COMPLETION: _as_told, Kind.EMBEDDING: _with_format}
