@@ -7,6 +7,7 @@ Stop order on SIGTERM or SIGINT: not ready any more; stop taking requests and me
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ S = TypeVar("S", bound=ServiceSettings)
 Build = Callable[[S], AbstractAsyncContextManager[Service]]
 
 _LAG_PROBE_SECONDS = 1.0
+_COLLECT_AFTER = (20_000, 20, 20)
 
 
 def run(build: Build[S], settings_type: type[S], name: str) -> NoReturn:
@@ -68,6 +70,7 @@ async def _serve(service: Service, health: Health, stop: asyncio.Event, grace_se
         serving = Serving(service, tasks)
         await serving.start()
         health.state = "running"
+        _collect_seldom()
         log.info("service.running")
         await stop.wait()
         health.state = "stopping"
@@ -99,6 +102,16 @@ def _nats_probe(service: Service) -> Callable[[], Awaitable[None]]:
             raise ConnectionError("not connected to NATS")
 
     return probe
+
+
+def _collect_seldom() -> None:
+    """Leave what is there for good out of garbage collections, and let more gather between them.
+
+    Messages leave no cycles behind; looking for some after every 700 objects cost a tenth of all processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 async def _watch_loop() -> None:
