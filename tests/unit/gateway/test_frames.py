@@ -18,7 +18,7 @@ from gridloom_contract.vocabulary import State
 from gridloom_domain.completions import Json, fold, line_of, said_in, text_of
 from gridloom_gateway import frames as frames_module
 from gridloom_gateway.frames import FrameReader, ending_of, text_of_body
-from gridloom_gateway.updates import Ended, Position, Said, StartedOver, Update, id_of, position_in
+from gridloom_gateway.updates import Ended, Frame, Position, Said, StartedOver, Update, id_of, position_in
 from gridloom_testing.builders import a_job
 
 
@@ -51,7 +51,7 @@ def finish(reader: FrameReader, job: Job) -> list[Update]:
 def shown(updates: list[Update]) -> tuple[str, Json]:
     """Return the text a reader is shown, and what its frames fold into."""
     said = [update for update in updates if isinstance(update, Said)]
-    frames = [msgspec.json.decode(line) for one in said for line in one.frames]
+    frames = [msgspec.json.decode(frame.line) for one in said for frame in one.frames]
     return "".join(one.text for one in said), fold(frames)
 
 
@@ -74,7 +74,7 @@ def test_a_reader_gets_whole_frames_however_they_arrive(lengths: list[int]) -> N
 def test_a_reader_resumes_where_it_was_cut_off(count: int) -> None:
     first, reader = "".join(map(line_of, FRAMES[:count])), FrameReader()
     reader.take(first, 1)
-    said = Said("", 1, reader.sent, ("{}",), reader.content)
+    said = Said("", 1, reader.sent, (Frame("{}", "", reader.sent, reader.content),), reader.content)
     position = position_in(id_of(said))
     assert position == Position(1, reader.sent, reader.content)
     again = FrameReader(position.sent, position.content)

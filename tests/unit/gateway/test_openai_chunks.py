@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.jobs import Job, Task
 from gridloom_contract.vocabulary import Kind, State, Usage
-from gridloom_domain.completions import Json, fold, line_of
+from gridloom_domain.completions import Json, fold, line_of, text_of
 from gridloom_gateway import updates
 from gridloom_gateway.dialects.openai.translate import chunks
 from gridloom_gateway.dialects.openai.translate.names import Names
 from gridloom_gateway.dialects.openai.translate.responses import events
 from gridloom_gateway.frames import FrameReader
-from gridloom_gateway.updates import Closing, Ended, Moved, Position, Said, Silent, StartedOver
+from gridloom_gateway.updates import Closing, Ended, Moved, Position, Said, Silent, StartedOver, position_in
 from gridloom_local.sse import SseParser
 from gridloom_testing.builders import a_job, a_job_id
 
@@ -149,6 +149,30 @@ def test_a_reader_resumes_behind_the_last_event() -> None:
         f"1-{first.sent}-4",
         f"1-{second.sent}-8",
     ]
+
+
+@given(streams(), st.lists(st.integers(1, 200), min_size=1, max_size=4), st.data())
+def test_wherever_a_reader_is_cut_off_it_resumes_with_what_it_lacks(
+    frames: list[Json], sizes: list[int], data: st.DataObject
+) -> None:
+    writer = chunks.Chunks(Names(a_job_id(), Kind.CHAT, "m"), wants_usage=False)
+    events = list(SseParser().feed(b"".join(map(writer.of, said_of(frames, sizes)))))
+    had = events[: data.draw(st.integers(0, len(events)))]
+    start = position_in(had[-1].id if had else None) or Position(1, 0, 0)
+
+    reader = FrameReader(start.sent, start.content)
+    rest = reader.take("".join(map(line_of, frames))[start.sent :], 1)
+    again = chunks.Chunks(Names(a_job_id(), Kind.CHAT, "m"), wants_usage=False, start=start)
+    told = [*had, *(SseParser().feed(again.of(rest)) if rest else [])]
+
+    names = ("id", "object", "created", "model", "usage")
+    whole = fold(
+        {name: value for name, value in msgspec.json.decode(event.data).items() if name not in names} for event in told
+    )
+    expected = fold(frames)
+    assert text_of(whole) == text_of(expected)
+    assert whole["choices"][0].get("finish_reason") == expected["choices"][0]["finish_reason"]
+    assert whole["choices"][0]["message"].get("tool_calls") == expected["choices"][0]["message"].get("tool_calls")
 
 
 def test_signs_of_life_are_no_events_to_a_reader_that_takes_empty_lines_for_them() -> None:

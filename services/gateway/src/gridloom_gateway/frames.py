@@ -11,7 +11,7 @@ from gridloom_domain.completions import Json, body_in, choices_of, line_of, said
 from gridloom_domain.errors import TooLarge
 from gridloom_gateway.stored import OpenText
 from gridloom_gateway.transcript import Print
-from gridloom_gateway.updates import Ended, Said, StartedOver, Update
+from gridloom_gateway.updates import Ended, Frame, Said, StartedOver, Update
 
 _MOST_BODY_CHARACTERS = 128 * 1024 * 1024
 _MOST_PARTIAL_CHARACTERS = 8 * 1024 * 1024
@@ -46,10 +46,13 @@ class FrameReader:
     def take(self, text: str, attempt: int) -> Said | None:
         """Return the frames that `text` completes, None if there are none. What is no frame is passed over."""
         *lines, self._rest = (self._rest + text).split("\n")
-        self.sent += sum(map(len, lines)) + len(lines)
         if len(self._rest) > _MOST_PARTIAL_CHARACTERS:
             self._rest = ""
-        frames = [(line, frame) for line in lines if (frame := body_in(line)) is not None]
+        frames = []
+        for line in lines:
+            self.sent += len(line) + 1
+            if (frame := body_in(line)) is not None:
+                frames.append(self._read(line, frame))
         return self._said(frames, attempt) if frames else None
 
     def rest_of(self, job: Job, body: Json) -> list[Update]:
@@ -63,11 +66,11 @@ class FrameReader:
         text = text_of(body)
         is_plain = len(choices_of(body)) < 2 and not any(map(_calls_tools, choices_of(body)))
         has_start = self._is_start_of(text) and (is_plain or self.content == self.sent == 0)
-        frames = [(line_of(frame).rstrip("\n"), frame) for frame in unfold(body, self.content if has_start else 0)]
         over = [] if has_start else [StartedOver(attempt)]
         if not has_start:
             self.content, self._heard, self._known_from = 0, Print(), 0
         self.sent = 0
+        frames = [self._read(line_of(frame).rstrip("\n"), frame) for frame in unfold(body, self.content)]
         return [*over, self._said(frames, attempt)]
 
     def needs_body(self, job: Job) -> bool:
@@ -75,11 +78,15 @@ class FrameReader:
         is_there = job.output is not None or job.output_ref is not None
         return job.state is State.SUCCEEDED and is_there and not (job.output is None and self._has_all(job))
 
-    def _said(self, frames: list[tuple[str, Json]], attempt: int) -> Said:
-        text = "".join(said_in(frame) for _, frame in frames)
-        self._heard.add(text)
+    def _read(self, line: str, frame: Json) -> Frame:
+        text = said_in(frame)
         self.content += len(text)
-        return Said(text, attempt, self.sent, tuple(line for line, _ in frames), self.content)
+        return Frame(line, text, self.sent, self.content)
+
+    def _said(self, frames: list[Frame], attempt: int) -> Said:
+        text = "".join([frame.text for frame in frames])
+        self._heard.add(text)
+        return Said(text, attempt, self.sent, tuple(frames), self.content)
 
     def _is_start_of(self, text: str) -> bool:
         return len(text) >= self.content and self._heard.is_of(text[self._known_from : self.content])

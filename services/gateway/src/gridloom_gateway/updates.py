@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import State
@@ -22,18 +23,29 @@ class Moved:
     estimated_start_seconds: float | None = None
 
 
+class Frame(NamedTuple):
+    """A JSON object as the engine of a raw task streamed it, on one line, and the text in it, perhaps none.
+
+    Who has read it has `sent` characters of such lines, and `content` characters of the text in them.
+    """
+
+    line: str
+    text: str
+    sent: int
+    content: int
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """New text of the attempt; the reader now has `sent` characters of it.
 
-    Of a raw task it is the text in `frames`, perhaps none: JSON objects as the engine streamed them, each on a line.
-    The reader has `sent` characters of those then, and `content` characters of the text in them.
+    Of a raw task it is the text in `frames`; `sent` and `content` are those of the last one.
     """
 
     text: str
     attempt: int
     sent: int
-    frames: tuple[str, ...] = ()
+    frames: tuple[Frame, ...] = ()
     content: int = 0
 
 
@@ -83,6 +95,11 @@ def id_of(update: Said | StartedOver | Ended) -> str:
         return f"{update.attempt}-{update.sent}" + (f"-{update.content}" if update.frames else "")
     is_raw = update.job.task.raw is not None
     return f"{update.job.attempt}-{update.sent}" + (f"-{update.content}" if is_raw else "")
+
+
+def id_behind(frame: Frame, attempt: int) -> str:
+    """Return the id of an event that is one frame: a reader that is cut off behind it has this one and none more."""
+    return f"{attempt}-{frame.sent}-{frame.content}"
 
 
 def position_in(event_id: str | None) -> Position | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,18 @@ from gridloom_gateway.dialects.openai.translate.bodies import usage_of
 from gridloom_gateway.dialects.openai.translate.catching_up import CatchingUp, Differs
 from gridloom_gateway.dialects.openai.translate.faults import failure_of, from_fault
 from gridloom_gateway.dialects.openai.translate.names import Names
-from gridloom_gateway.updates import Closing, Ended, Moved, Position, Said, Silent, StartedOver, Update, id_of
+from gridloom_gateway.updates import (
+    Closing,
+    Ended,
+    Moved,
+    Position,
+    Said,
+    Silent,
+    StartedOver,
+    Update,
+    id_behind,
+    id_of,
+)
 
 Json = dict[str, Any]
 
@@ -61,12 +73,19 @@ class Chunks:
 
     def _said(self, said: Said) -> bytes:
         try:
-            lines = self._memory.told(said.text, said.frames or (self._plain_line(said.text),))
+            return sse.on_one_line("".join(self._events(said)).encode())
         except Differs as error:
             return self._failed(error.fault)
-        events = "".join([self._event(line) for line in lines])
-        # One id for all: a reader resumes behind the last of them.
-        return sse.on_one_line(f"id: {id_of(said)}\n{events}".encode()) if events else b""
+
+    def _events(self, said: Said) -> Iterator[str]:
+        """Each event has an id of its own: wherever among them a reader is cut off, it misses and repeats nothing."""
+        if not said.frames:
+            for line in self._memory.told(said.text, (self._plain_line(said.text),)):
+                yield f"id: {id_of(said)}\n{self._event(line)}"
+        for frame in said.frames:
+            for line in self._memory.told(frame.text, (frame.line,)):
+                if event := self._event(line):
+                    yield f"id: {id_behind(frame, said.attempt)}\n{event}"
 
     def _event(self, line: str) -> str:
         if _ROLE in line or _USAGE in line:

@@ -49,7 +49,7 @@ class ResponseEvents:
 
     def _said(self, said: Said) -> bytes:
         try:
-            lines = self._memory.told(said.text, said.frames)
+            lines = self._memory.told(said.text, [frame.line for frame in said.frames])
         except Differs as error:
             return self._failed(error.fault)
         events = self._events([event for line in lines for event in self._heard(_decode(line))])
