@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from gridloom_contract import events, subjects
@@ -106,6 +107,22 @@ async def test_a_job_that_fails_leaves_its_last_words_to_its_readers_and_to_late
 
     assert (document["status"], reader.text, late.text) == ("failed", "the last words", "the last words")
     assert reader.resets == late.resets == 0
+
+
+async def test_a_reader_ends_with_what_its_gateway_is_told_and_nobody_is_asked(scene: Scene) -> None:
+    async with reading(scene.client, scene.name) as reader:
+        await reader.until_status("pending")
+        speaker = await scene.hand_to(a_worker_id())
+        await speaker.say("Hello")
+        await reader.until_text("Hello")
+        known = scene.scheduler.jobs[scene.job]  # who asks hears that it still runs
+        told = msgspec.structs.replace(known, state=State.SUCCEEDED, output="Hello!")
+        await scene.scheduler.bus.publish(subjects.ended(scene.job), told)
+
+        document = await reader.until_done()
+
+    assert (document["status"], document["output"], reader.text) == ("completed", "Hello!", "Hello!")
+    assert reader.resets == 0
 
 
 async def test_a_reader_resumes_where_it_was_cut_off(scene: Scene) -> None:

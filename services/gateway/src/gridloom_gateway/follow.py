@@ -62,6 +62,7 @@ class Follower:
         self._job = job
         self._source = source
         self._hearing = Hearing(source.again, start)
+        self._told: Job | None = None
         self._answered: Job | None = None
         self._shown: Moved | None = None
         self._rest: AsyncGenerator[Update, None] | None = None
@@ -83,6 +84,11 @@ class Follower:
     async def on_fact(self, fact: JobFact, _subject: str, _headers: Headers) -> None:
         """Hear that something happened to the job."""
         self._facts.append(fact)
+        self._wake.set()
+
+    async def on_ended(self, job: Job, _subject: str, _headers: Headers) -> None:
+        """Hear how the job ended: nobody need be asked any more."""
+        self._told, self._must_ask = job, True
         self._wake.set()
 
     def recheck(self) -> None:
@@ -171,7 +177,7 @@ class Follower:
     async def _ask(self) -> None:
         self._asked_at = self._now()
         try:
-            job = await self._source.job()
+            job = self._told or await self._source.job()
         except FaultError as error:
             if error.fault.code is FaultCode.NOT_FOUND:
                 raise

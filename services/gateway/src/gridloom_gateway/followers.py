@@ -58,6 +58,8 @@ class Followers:
             stack.push_async_callback(text.close)
             facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, follower.on_fact)
             stack.push_async_callback(facts.close)
+            ended = await self._bus.subscribe(subjects.ended(job), Job, follower.on_ended)
+            stack.push_async_callback(ended.close)
             stack.push_async_callback(follower.aclose)
             self._open.add(follower)
             stack.callback(self._open.discard, follower)
