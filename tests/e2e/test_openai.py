@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import ClientError, FormData
+from aiohttp import FormData
 
 from e2e.conftest import SLOW
 from e2e.openai_raw import CHAT, JOBS, asked, chat, following, later, streaming, until
@@ -259,25 +259,6 @@ async def test_a_reader_that_takes_nothing_is_disconnected_and_its_job_canceled(
     assert document["status"] == "CANCELED"
     timeline = await client.timeline(ids.as_uuid(ids.from_base32(job)))
     assert timeline[-1]["reason"] == "client_gone"
-
-
-async def test_a_stream_whose_gateway_dies_is_resumed_at_another(grid: Grid, client: ApiClient) -> None:
-    port = free_port()
-    mortal = grid.start(GATEWAY, port=port)
-    await grid.until_ready()
-    async with ApiClient(f"http://{LOOPBACK}:{port}", client.key) as there, streaming(there, SLOW) as begun:
-        await begun.words(10)
-        mortal.kill()
-        with pytest.raises(ClientError):
-            await begun.to_the_end()
-    job = begun.headers["X-Gridloom-Job"]
-    async with following(client, job, begun.last_id) as rest:
-        await rest.to_the_end()
-
-    document = (await client.call("GET", f"{JOBS}/{job}")).body
-    assert begun.text + rest.text == document["result"]["choices"][0]["message"]["content"]
-    assert len(document["result"]["choices"][0]["message"]["content"].split()) == 60
-    assert (begun.is_done, rest.is_done) == (False, True)
 
 
 async def test_a_stream_whose_worker_dies_goes_on_at_another(grid: Grid, client: ApiClient) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from chaos.gate import Gate, open_gate
 from e2e.conftest import SLOW
+from e2e.fronts import FRONTS, begun, gone_on
 from e2e.openai_raw import CHAT, ChunkReader, asked, chat, streaming
 from gridloom_contract.registry import BLOB, GATEWAY, WORKER
-from gridloom_local.servers import LOOPBACK
+from gridloom_local.servers import LOOPBACK, free_port
 from gridloom_testing.clients import JOBS, ApiClient
 from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
@@ -134,6 +135,33 @@ async def test_a_crowd_hears_every_token_in_order_beside_a_reader_that_takes_not
     assert slow.text == answer_to(f"{PACE} [[repeat={HUGE}]]", HUGE)
     assert all(reader.is_done and not reader.errors for reader in (*readers, slow))
     assert late < FLAT * early
+
+
+async def test_streams_of_every_api_go_on_at_another_gateway_when_theirs_is_killed(
+    grid: Grid, client: ApiClient
+) -> None:
+    port = free_port()
+    mortal = grid.start(GATEWAY, port=port)
+    await grid.until_ready()
+    prompts = {name: f"{name} {PACE}" for name in FRONTS}
+    async with ApiClient(f"http://{LOOPBACK}:{port}", client.key) as there, AsyncExitStack() as stack:
+        cut_off = {
+            name: await stack.enter_async_context(begun(front, there, prompts[name])) for name, front in FRONTS.items()
+        }
+        await everyone(reading.words(10) for reading in cut_off.values())
+        mortal.kill()
+        for reading in cut_off.values():
+            with pytest.raises(aiohttp.ClientError):
+                await reading.to_the_end()
+        rest = {
+            name: await stack.enter_async_context(gone_on(front, client, cut_off[name].job, cut_off[name].last_id))
+            for name, front in FRONTS.items()
+        }
+        await everyone(reading.to_the_end() for reading in rest.values())
+
+    assert {name: cut_off[name].text + rest[name].text for name in FRONTS} == {
+        name: answer_to(prompt) for name, prompt in prompts.items()
+    }
 
 
 async def test_who_disconnects_frees_the_engine_within_a_second(grid: Grid, client: ApiClient) -> None:
