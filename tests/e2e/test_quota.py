@@ -72,6 +72,23 @@ async def test_so_does_another_plan(grid: Grid, customer: Customer) -> None:
     await customer.until_completed(5, within_seconds=PROMPTLY)
 
 
+async def test_whoever_waits_for_an_answer_is_told_at_once_that_none_can_come(customer: Customer) -> None:
+    """Here a call waits for a minute while nobody is free. API.md §4.1: what a stream says that has begun already."""
+    messages = [{"role": "user", "content": TEN_WORDS}]
+    wish = {"model": "synthetic", "messages": messages}
+    async with asyncio.timeout(20):
+        answer = await customer.client.call("POST", "/v1/chat/completions", wish)
+        async with customer.client.session.post("/infernet/api/v1/jobs", json=wish | {"stream": True}) as stream:
+            said = await stream.text()
+    [held] = await customer.until_held(await customer.submit(1))
+
+    assert (answer.status, answer.body["error"]["type"]) == (429, "rate_limit_exceeded")
+    assert 0 < int(answer.headers["Retry-After"]) <= 86_400
+    assert '"error":"rate_limited"' in said
+    assert said.endswith("data: [DONE]\n\n")
+    assert held["status"] == "pending"
+
+
 async def test_a_held_job_may_be_canceled(customer: Customer) -> None:
     [job] = await customer.submit(1)
     await customer.until_held([job])

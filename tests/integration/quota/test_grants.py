@@ -104,6 +104,19 @@ async def test_an_account_over_quota_is_told_when_every_exhausted_window_has_tur
     assert (large.tokens, large.held_until) == (0, month.resets_at)
 
 
+async def test_an_account_is_told_whether_what_others_have_in_hand_may_be_enough(
+    quota: Replica, gateway: Gateway, scheduler: Scheduler
+) -> None:
+    await gateway.plan_of("acme", daily_tokens=1_000)
+    await scheduler.take("acme", 900)
+    refused = await scheduler.take("acme", 200)
+    beyond = await scheduler.take("acme", 1_001)
+
+    [day, *_] = (await gateway.quota("acme")).windows
+    assert (refused.held_until, refused.spent_until) == (day.resets_at, None)
+    assert (beyond.held_until, beyond.spent_until) == (day.resets_at, day.resets_at)
+
+
 async def test_the_plan_says_how_many_jobs_run_at_once(quota: Replica, gateway: Gateway, scheduler: Scheduler) -> None:
     await gateway.plan_of("acme", monthly_tokens=1_000, max_parallel_jobs=3)
     await gateway.plan_of("umbrella", max_parallel_jobs=5)

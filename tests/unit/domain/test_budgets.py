@@ -29,8 +29,8 @@ def a_grant(grant: str = "g1", tokens: int = 100, **changes: Any) -> Grant:
     return Grant(**({"account": "acme", "grant": grant, "tokens": tokens, "expires_at": after(30)} | changes))
 
 
-def a_refusal(until: datetime = TOMORROW) -> Grant:
-    return Grant(account="acme", held_until=until)
+def a_refusal(until: datetime = TOMORROW, spent_until: datetime | None = None) -> Grant:
+    return Grant(account="acme", held_until=until, spent_until=spent_until)
 
 
 def budgets_with(*grants: Grant) -> Budgets:
@@ -141,6 +141,40 @@ def test_a_new_job_is_known_to_be_over_quota_without_reserving_anything() -> Non
     assert budgets.is_refused("acme", NOW)
     assert [budgets.held_until("acme", tokens, NOW) for tokens in (10, 29, 30)] == [None, None, TOMORROW]
     assert budgets.reserve("acme", 10, NOW) == Reservation("g1", 10)
+
+
+def a_budget_without(*refusals: tuple[int, datetime | None]) -> Budgets:
+    """Return budgets to which so many tokens were refused, some of them spent until a time."""
+    budgets = Budgets()
+    for tokens, spent_until in refusals:
+        budgets.reserve("acme", tokens, NOW)
+        budgets.wanted()
+        budgets.take([a_refusal(spent_until=spent_until)], NOW)
+    return budgets
+
+
+def test_what_is_spent_cannot_come_back_and_what_is_only_reserved_may() -> None:
+    budgets = a_budget_without((600, TOMORROW), (200, None))
+    told = {tokens: budgets.reserve("acme", tokens, NOW) for tokens in (200, 599, 600, 900)}
+    assert told == {
+        200: HeldUntil(TOMORROW),
+        599: HeldUntil(TOMORROW),
+        600: HeldUntil(TOMORROW, TOMORROW),
+        900: HeldUntil(TOMORROW, TOMORROW),
+    }
+
+
+def test_the_least_that_is_spent_counts() -> None:
+    budgets = a_budget_without((600, after(86_000)), (200, after(80_000)))
+    assert [budgets.spent_until("acme", tokens, NOW) for tokens in (199, 200, 600)] == [None, *[after(80_000)] * 2]
+    assert budgets.spent_until("acme", 200, after(80_000)) is None
+
+
+@pytest.mark.parametrize("news", ["released", "forget"])
+def test_news_of_room_makes_nothing_spent(news: str) -> None:
+    budgets = a_budget_without((30, TOMORROW))
+    getattr(budgets, news)(["acme"])
+    assert budgets.spent_until("acme", 30, NOW) is None
 
 
 def test_a_release_makes_a_held_account_ask_again() -> None:

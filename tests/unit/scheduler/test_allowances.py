@@ -173,7 +173,7 @@ def test_a_job_without_a_berth_leaves_none() -> None:
 
 
 def test_a_job_over_quota_is_held_and_comes_back_where_it_is_told() -> None:
-    held = holds.over_quota(a_job(), TOMORROW, a_moment())
+    held = holds.over_quota(a_job(), HeldUntil(TOMORROW), a_moment())
     assert (held.after.state, held.after.reason, held.after.held_until) == (State.HELD, Reason.QUOTA, TOMORROW)
     thawed = holds.thawed(held.after, 7.5, a_moment(RECORDED))
     assert (thawed.after.state, thawed.after.reason, thawed.after.held_until) == (State.QUEUED, None, None)

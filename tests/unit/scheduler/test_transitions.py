@@ -10,6 +10,7 @@ import pytest
 from gridloom_contract.events import JobAssigned, JobFinished, JobHeld
 from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.vocabulary import State, Usage
+from gridloom_domain.budgets import HeldUntil
 from gridloom_domain.job import Reason, may
 from gridloom_scheduler.record import JobRecord, job_of, to_document
 from gridloom_scheduler.rules import holds, transitions
@@ -176,7 +177,7 @@ def test_a_job_for_which_its_quota_had_no_room_says_when_there_is_some() -> None
 def test_a_job_held_for_a_quota_waits_for_capacity_only_once_it_is_let_go() -> None:
     waiting = a_record(capacity_wait_seconds=60.0, capacity_at=NOW)
 
-    held = holds.over_quota(waiting, LATER, a_moment()).after
+    held = holds.over_quota(waiting, HeldUntil(LATER), a_moment()).after
     assert held.capacity_at is None
     assert holds.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == LATER + timedelta(seconds=60)
 
@@ -184,9 +185,20 @@ def test_a_job_held_for_a_quota_waits_for_capacity_only_once_it_is_let_go() -> N
 def test_a_call_that_somebody_waits_for_goes_on_waiting_while_its_quota_has_no_room() -> None:
     waiting = a_record(capacity_wait_seconds=60.0, capacity_at=NOW, sync=True)
 
-    held = holds.over_quota(waiting, LATER, a_moment()).after
+    held = holds.over_quota(waiting, HeldUntil(LATER), a_moment()).after
     assert held.capacity_at == NOW
     assert holds.thawed(held, 7.0, a_moment(LATER)).after.capacity_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("spent_until", "capacity_at"),
+    [(None, LATER), (LATER, LATER), (LATER + timedelta(seconds=1), NOW)],
+    ids=["it may come back", "there is some in time", "there is none in time"],
+)
+def test_a_call_waits_for_its_quota_only_if_that_may_help(spent_until: datetime | None, capacity_at: datetime) -> None:
+    waiting = a_record(capacity_wait_seconds=60.0, capacity_at=LATER, sync=True)
+    held = holds.over_quota(waiting, HeldUntil(LATER + timedelta(hours=1), spent_until), a_moment(NOW)).after
+    assert held.capacity_at == capacity_at
 
 
 def test_who_starts_a_job_ends_its_wait_and_a_retry_begins_it_anew() -> None:

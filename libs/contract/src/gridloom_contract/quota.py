@@ -128,7 +128,7 @@ class Grant(Value, frozen=True, kw_only=True, omit_defaults=True):
     """A budget: `tokens` may be reserved from it until `expires_at`. Zero tokens: over quota until `held_until`.
 
     `unlimited` accounts need no reservation until `expires_at`. `max_parallel` caps the account's claimed and running
-    jobs.
+    jobs. `spent_until` is set where what is used leaves too little before that time, whatever running jobs give back.
     """
 
     account: str
@@ -138,6 +138,7 @@ class Grant(Value, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: Instant | None = None
     held_until: Instant | None = None
     max_parallel: int | None = None
+    spent_until: Instant | None = None
 
 
 class GrantsTaken(Message, frozen=True, kw_only=True, omit_defaults=True, tag="quota.grants.taken.1"):

@@ -62,9 +62,13 @@ class NeedsGrant:
 
 @dataclass(frozen=True)
 class HeldUntil:
-    """Over quota: so many tokens are not to be had before that time, unless somebody says so."""
+    """Over quota: so many tokens are not to be had before that time, unless somebody says so.
+
+    Before `spent_until` no running job can give back enough, either.
+    """
 
     until: datetime
+    spent_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,16 @@ class _Budget:
 
 @dataclass
 class _Purse:
-    """What a replica knows of one account. `wanted` is to be asked for, `asked` is on its way."""
+    """What a replica knows of one account. `wanted` is to be asked for, `asked` is on its way.
+
+    So many tokens were `refused` until a time; so many are `spent` until a time.
+    """
 
     budgets: list[_Budget] = field(default_factory=list)
     unlimited_until: datetime | None = None
     most_parallel: int | None = None
     refused: tuple[int, datetime] | None = None
+    spent: tuple[int, datetime] | None = None
     wanted: int | None = None
     asked: int | None = None
 
@@ -115,6 +123,15 @@ class _Purse:
         self.refused = (tokens, until)
         if self.wanted is not None and self.wanted >= tokens:
             self.wanted = None
+
+    def spend(self, tokens: int, until: datetime, now: datetime) -> None:
+        """Note that so many tokens cannot even come back. Whoever lacks less is no less refused, and may hope."""
+        if self.spent is None or now >= self.spent[1] or tokens < self.spent[0]:
+            self.spent = (tokens, until)
+
+    def relent(self) -> None:
+        """Forget what was refused."""
+        self.refused = self.spent = None
 
 
 class Budgets:
@@ -154,6 +171,14 @@ class Budgets:
         refused, until = purse.refused
         return until if tokens >= refused and now < until else None
 
+    def spent_until(self, account: str, tokens: int, now: datetime) -> datetime | None:
+        """Return until when so many tokens cannot be had whatever comes back; None if that is not known."""
+        purse = self._purses.get(account)
+        if purse is None or purse.spent is None:
+            return None
+        spent, until = purse.spent
+        return until if tokens >= spent and now < until else None
+
     def reserve(self, account: str, tokens: int, now: datetime) -> Verdict:
         """Reserve tokens for a job of the account, or say what to do instead."""
         purse = self._purses.setdefault(account, _Purse())
@@ -168,7 +193,7 @@ class Budgets:
                 return Reservation(budget.id, tokens)
         until = self.held_until(account, tokens, now)
         if until is not None:
-            return HeldUntil(until)
+            return HeldUntil(until, self.spent_until(account, tokens, now))
         self._want(account, purse, tokens)
         return NeedsGrant(tokens)
 
@@ -205,10 +230,14 @@ class Budgets:
             purse.unlimited_until = grant.expires_at if grant.unlimited else None
             if grant.held_until is not None:
                 purse.refuse(asked or 0, grant.held_until, now)
+                if grant.spent_until is not None:
+                    purse.spend(asked or 0, grant.spent_until, now)
             elif grant.unlimited:
-                purse.refused = purse.wanted = None
+                purse.relent()
+                purse.wanted = None
             elif grant.grant is not None and grant.expires_at is not None:
-                purse.refused = purse.wanted = None  # whoever lacked something tries again
+                purse.relent()
+                purse.wanted = None  # whoever lacked something tries again
                 purse.budgets.append(_Budget(grant.grant, grant.tokens, grant.expires_at, now))
                 self._accounts[grant.grant] = grant.account
 
@@ -240,14 +269,15 @@ class Budgets:
         """Forget that these accounts were over quota."""
         for account in accounts:
             if account in self._purses:
-                self._purses[account].refused = None
+                self._purses[account].relent()
 
     def forget(self, accounts: Iterable[str] | None = None) -> None:
         """Forget the plans of these accounts (None = of all); their grants are reserved from no more and go back."""
         for account in list(self._purses) if accounts is None else accounts:
             purse = self._purses.get(account)
             if purse is not None:
-                purse.refused = purse.unlimited_until = purse.most_parallel = None
+                purse.relent()
+                purse.unlimited_until = purse.most_parallel = None
                 for budget in purse.budgets:
                     budget.is_ending = True
 

@@ -76,7 +76,7 @@ class Claims:
     def _at_once(self, job: JobRecord, board: Board) -> Change | None:
         held = self._quotas.over_quota_until(job)
         if held is not None:
-            return holds.over_quota(job, held.until, self._chance.moment())
+            return holds.over_quota(job, held, self._chance.moment())
         if has_enclosures(job) or self._quotas.has_berths(job.account):
             return None
         if self._may_wait(rivals_of(job.route, job.family)) or not self._fleet.has_credit(job.route):
@@ -96,7 +96,7 @@ class Claims:
         """
         allowance = self._quotas.allow(job)
         if isinstance(allowance, HeldUntil):
-            return holds.over_quota(job, allowance.until, self._chance.moment())
+            return holds.over_quota(job, allowance, self._chance.moment())
         if allowance is None:
             return None
         placement = board.place(job)

@@ -73,8 +73,9 @@ class Quotas:
         now = self._clock.now()
         if not self.budgets.is_refused(job.account, now):
             return None
-        until = self.budgets.held_until(job.account, self._tokens_for(job), now)
-        return HeldUntil(until) if until is not None else None
+        tokens = self._tokens_for(job)
+        until = self.budgets.held_until(job.account, tokens, now)
+        return None if until is None else HeldUntil(until, self.budgets.spent_until(job.account, tokens, now))
 
     def take_back(self, allowance: Allowance) -> None:
         """Give back what was allowed for a claim that was certainly not stored."""

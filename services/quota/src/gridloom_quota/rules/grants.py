@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gridloom_contract.quota import Grant
 from gridloom_quota.record import Account, EndedGrant, OpenGrant
 from gridloom_quota.rules.plans import MOST_TOKENS, limits_of
-from gridloom_quota.rules.standing import Context, held_until, room
+from gridloom_quota.rules.standing import Context, held_until, room, spent_until
 
 _SHARE = 8
 """A grant beyond what is needed takes at most this part of the headroom, so that others find some too."""
@@ -59,7 +59,7 @@ def _refused(account: Account, needed: int, usual: Grant, context: Context) -> t
     smallest = needed if account.refused is None or account.told else min(account.refused, needed)
     wake_at = held_until(account, context.plan, smallest)
     account = replace(account, refused=smallest, told=0, wake_at=wake_at)
-    return account, replace(usual, held_until=until)
+    return account, replace(usual, held_until=until, spent_until=spent_until(account, context.plan, needed))
 
 
 def give_back(account: Account, grant: str, holder: str, spent: int, context: Context) -> tuple[Account, bool]:

@@ -59,6 +59,13 @@ def held_until(account: Account, plan: Plan, tokens: int) -> datetime | None:
     return max((end_of(window, account.windows[window].start) for window in short), default=None)
 
 
+def spent_until(account: Account, plan: Plan, tokens: int) -> datetime | None:
+    """Return the earliest time at which every window has turned in which too much is used; None if there is none."""
+    used = {window: account.windows[window].used for window in limits_of(plan)}
+    short = [window for window, limit in limits_of(plan).items() if limit - used[window] < tokens]
+    return max((end_of(window, account.windows[window].start) for window in short), default=None)
+
+
 def excess(account: Account, plan: Plan) -> int:
     """Return by how many tokens the account is past its limits."""
     return max(0, -min(room(account, plan).values(), default=0))

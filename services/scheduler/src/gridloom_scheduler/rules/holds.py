@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from gridloom_contract import events
 from gridloom_contract.vocabulary import State
+from gridloom_domain.budgets import HeldUntil
 from gridloom_domain.job import Reason
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change, Facts, Moment
 
 
-def over_quota(job: JobRecord, until: datetime, moment: Moment) -> Change:
-    """The account's quota has no room for the job's tokens before that time, unless somebody says so.
+def over_quota(job: JobRecord, held: HeldUntil, moment: Moment) -> Change:
+    """The account's quota has no room for the job's tokens before a certain time, unless somebody says so.
 
-    A quota refuses nothing: what nobody waits for on the line does not wait for capacity meanwhile.
+    A quota refuses nothing: what nobody waits for on the line does not wait for capacity meanwhile. Who does wait waits
+    for what running jobs may give back, and not at all if that cannot be enough in time.
     """
     facts = Facts(job, moment)
-    facts.state(events.JobHeld, reason=Reason.QUOTA, until=until)
-    patience = {} if job.sync else no_more_waiting(job)
-    return facts.change(**patience, state=State.HELD, reason=Reason.QUOTA, held_until=until)
+    facts.state(events.JobHeld, reason=Reason.QUOTA, until=held.until)
+    patience = _patience(job, held, moment) if job.sync else no_more_waiting(job)
+    return facts.change(**patience, state=State.HELD, reason=Reason.QUOTA, held_until=held.until)
+
+
+def _patience(job: JobRecord, held: HeldUntil, moment: Moment) -> dict[str, Any]:
+    if job.capacity_at is None or held.spent_until is None or held.spent_until <= job.capacity_at:
+        return {}
+    return {"capacity_at": moment.at}
 
 
 def thawed(job: JobRecord, fair: float, moment: Moment) -> Change:

@@ -212,10 +212,8 @@ def _why_not_started(job: JobRecord, moment: Moment) -> Fault:
     if job.state is not State.HELD or job.reason != Reason.QUOTA:
         message = f"no worker was free for the job {waited}"
         return Fault(code=FaultCode.NO_CAPACITY, message=message, retryable=True)
-    message, until = f"the account's quota had no room for the job {waited}", job.held_until
-    if until is None:
-        return RateLimited(message).fault
-    message = f"{message}, and may have none before {until:%Y-%m-%d %H:%M} UTC"
+    until = job.held_until or moment.at
+    message = f"the account's quota has no room for the job before {until:%Y-%m-%d %H:%M} UTC"
     return RateLimited(message, retry_after_seconds=max(1.0, (until - moment.at).total_seconds())).fault
 
 
