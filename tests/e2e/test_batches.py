@@ -30,6 +30,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": "embedder", "input": ["one", "two"]},
     "/v1/responses": {"model": "synthetic", "input": "Hi. [[tokens=2]]", "instructions": _LONG},
 }
+WINDOW = "completion_window"
 KINDS = ["chat.completion", "text_completion", "list", "response"]
 
 
@@ -135,6 +136,14 @@ async def test_four_endpoints_can_be_asked_in_batches_of_both_kinds(client: ApiC
         ({"label": "empty"}, 400, "invalid_request", "input_file_id"),
         ({"input_file_id": "file-none", "endpoint": CHAT}, 404, "not_found", None),
         ({"input_file_id": "file-none", "endpoint": "/v1/images"}, 400, "invalid_request", "endpoint"),
+        *(
+            ({"input_file_id": "file-none", "endpoint": CHAT, "completion_window": window}, 400, "invalid_request", at)
+            for window, at in [("24", WINDOW), ("0h", WINDOW), ("31d", WINDOW), (24, WINDOW), (None, WINDOW)]
+        ),
+        (
+            {"input_file_id": "file-none", "endpoint": CHAT, "output_expires_after": {"seconds": 60}},
+            *(400, "invalid_request", "output_expires_after.seconds"),
+        ),
     ],
     ids=lambda value: None if isinstance(value, dict) else str(value),
 )
@@ -152,10 +161,15 @@ async def test_one_thing_that_is_wrong_refuses_a_whole_batch(
 async def test_lines_run_on_their_own_and_results_name_them(client: ApiClient) -> None:
     bad = [line(7, messages=[]), line(8, model="nobody")]
     file = await lines_uploaded(client, *(line(number) for number in range(7)), *bad)
-    made = await made_of(client, file, metadata={"of": "nine"})
+    made = await made_of(client, file, metadata={"of": "nine"}, output_expires_after={"seconds": 3_600})
     assert (made["object"], made["status"], made["metadata"]) == ("batch", "validating", {"of": "nine"})
     batch = await until(client, made["id"], "completed", "failed")
     assert batch["request_counts"] == {"total": 9, "completed": 7, "failed": 2}
+    assert (batch["usage"]["output_tokens"], "model" in batch) == (14, False)
+    assert batch["in_progress_at"] <= batch["finalizing_at"] <= batch["completed_at"]
+    for name in ("output_file_id", "error_file_id"):
+        kept = (await client.call("GET", f"{FILES}/{batch[name]}")).body
+        assert (kept["purpose"], kept["expires_at"] - kept["created_at"]) == ("batch_output", 3_600)
     answers, errors = await read(client, batch["output_file_id"]), await read(client, batch["error_file_id"])
     assert [each["custom_id"] for each in answers] == [f"line-{number}" for number in range(7)]
     assert {each["response"]["body"]["usage"]["completion_tokens"] for each in answers} == {2}

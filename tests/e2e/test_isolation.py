@@ -45,7 +45,7 @@ HARMLESS = (
     | {"tools", "tool_choice", "parallel_tool_calls", "text", "reasoning", "max_output_tokens", "top_logprobs"}
     | {"metadata", "user", "conversation", "previous_response_id"}
     | {"endpoint", "completion_window", "requests", "label", "purpose", "order"}
-    | {"file", "expires_after[anchor]", "expires_after[seconds]"}
+    | {"file", "expires_after[anchor]", "expires_after[seconds]", "output_expires_after"}
 )
 """Those that name nothing of anybody's."""
 TAG = "the owner's own tag"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gridloom_contract import registry
-from gridloom_contract.batches import CreateBatch, GetBatch, WithdrawBatch
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import (
     MAX_INLINE_BYTES,
@@ -330,30 +329,3 @@ async def test_a_timeout_runs_from_the_claim_and_stops_the_worker(
     assert ended.reason == "timeout"
     assert (await asyncio.wait_for(worker.stops.get(), 5)).job == job
     assert (await worker.end(order)).results == (Verdict.STALE,)
-
-
-async def test_a_batch_without_a_file_waits_for_its_jobs_and_is_withdrawn_with_them(
-    gateway: Gateway, busy_worker: ScriptedWorker
-) -> None:
-    batch = a_job_id()
-    order = CreateBatch(batch=batch, account=ACCOUNT, key="kid", dialect="openai", total=2)
-    assert (await gateway.ask(registry.CREATE_BATCH, order)).submitted_at is None
-    jobs = [await gateway.submit(parent=batch) for _ in range(2)]
-    question = GetBatch(batch=batch, account=ACCOUNT)
-    whole = await gateway.ask(registry.GET_BATCH, question)
-    assert (whole.counts, whole.submitted_at) == ({State.QUEUED: 2}, whole.created_at)
-    with pytest.raises(FaultError, match="no such batch"):
-        await gateway.ask(registry.WITHDRAW_BATCH, WithdrawBatch(batch=batch, account=STRANGER))
-    withdrawn = await gateway.ask(registry.WITHDRAW_BATCH, WithdrawBatch(batch=batch, account=ACCOUNT))
-    assert withdrawn.counts == {State.CANCELED: 2}
-    assert [(await gateway.job(job)).state for job in jobs] == [State.CANCELED] * 2
-    with pytest.raises(FaultError, match="no such batch"):
-        await gateway.ask(registry.GET_BATCH, question)
-
-
-async def test_a_batch_with_a_file_cannot_be_withdrawn(gateway: Gateway, scheduler: Replica) -> None:
-    batch = a_job_id()
-    order = CreateBatch(batch=batch, account=ACCOUNT, key="kid", dialect="openai", input_file=a_job_id())
-    await gateway.ask(registry.CREATE_BATCH, order)
-    with pytest.raises(FaultError, match="canceled, not withdrawn"):
-        await gateway.ask(registry.WITHDRAW_BATCH, WithdrawBatch(batch=batch, account=ACCOUNT))

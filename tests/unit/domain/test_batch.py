@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gridloom_contract.batches import Batch, BatchError
 from gridloom_contract.vocabulary import State
@@ -39,7 +40,8 @@ OVER = {State.SUCCEEDED: 2, State.FAILED: 1}
         (CHECKED, Status.IN_PROGRESS),
         (CHECKED | {"counts": OVER}, Status.IN_PROGRESS),
         (SUBMITTED | {"counts": LIVING}, Status.IN_PROGRESS),
-        (SUBMITTED | {"counts": OVER}, Status.FINALIZING),
+        (SUBMITTED | {"counts": OVER}, Status.IN_PROGRESS),
+        (SUBMITTED | {"counts": OVER, "finalizing_at": NOON}, Status.FINALIZING),
         (SUBMITTED | {"counts": OVER, "ended_at": LATER}, Status.COMPLETED),
         (SUBMITTED | {"ended_at": LATER, "expires_at": LATER + timedelta(hours=1)}, Status.COMPLETED),
         (SUBMITTED | {"ended_at": LATER, "expires_at": LATER}, Status.EXPIRED),
@@ -91,10 +93,12 @@ def test_jobs_live_until_they_have_ended(counts: dict[State, int]) -> None:
 
 
 @given(some_counts, st.integers(0, 9))
-def test_lines_of_which_no_job_could_be_made_have_failed_once_all_are_handed_in(
-    counts: dict[State, int], refused: int
-) -> None:
+def test_lines_of_which_no_job_could_be_made_have_failed_in_the_end(counts: dict[State, int], refused: int) -> None:
     lost = counts.get(State.FAILED, 0) + counts.get(State.CANCELED, 0)
     total = sum(counts.values()) + refused
     assert failed(a_batch(counts=counts, total=total)) == lost
-    assert failed(a_batch(counts=counts, total=total, submitted_at=NOON)) == lost + refused
+    with_file = a_batch(counts=counts, total=total, submitted_at=NOON, input_file="f")
+    assert failed(with_file) == lost
+    for end in ("finalizing_at", "ended_at"):
+        assert failed(replace(with_file, **{end: LATER})) == lost + refused
+    assert failed(a_batch(counts=OVER, total=3 + refused, submitted_at=NOON)) == 1 + refused

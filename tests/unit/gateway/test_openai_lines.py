@@ -178,3 +178,25 @@ async def test_lines_come_in_portions_numbered_as_they_are_in_the_file(tmp_path:
     assert found == [[(1, b"a")], [(4, b"b")], [(5, b"c"), (6, b"d")]]
     rest = [line.number async for lines in portions(path, 2, after=4) for line in lines]
     assert rest == [5, 6]
+
+
+async def test_a_file_of_another_system_is_read_as_it_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n\r\n".join((a_line(1).text, a_line(2).text)))
+    [lines] = [lines async for lines in portions(path, 10)]
+    assert errors_of(*lines) == ()
+    assert [line.number for line in lines] == [1, 3]
+
+
+async def test_a_file_with_nothing_but_blanks_has_no_lines(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"\xef\xbb\xbf\r\n  \n")
+    assert [lines async for lines in portions(path, 10)] == []
+
+
+def test_the_model_is_known_that_all_lines_name() -> None:
+    models = {("a", "a"): "a", ("a", "b"): None, (): None}
+    for named, model in models.items():
+        inspection = Inspection(CHAT)
+        inspection.take([a_line(number, body={"model": name}) for number, name in enumerate(named)])
+        assert inspection.model == model

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gridloom_contract.base import Instant, Message, Value
-from gridloom_contract.vocabulary import State
+from gridloom_contract.vocabulary import State, Usage
 
 
 class BatchError(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,7 +25,9 @@ class Batch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.d
 
     `total` is how many lines it has, once they are counted and found well-formed, at `checked_at`. All of them are
     submitted at `submitted_at`; `lines_submitted` are so far. `echo` belongs to the dialect that took the batch.
-    One that came without a file is submitted as well once no more of its jobs can come: its gateway died.
+    One that came without a file is submitted as well once no more of its jobs can come: its gateway died. `model` is
+    that of all lines, if they have one in common. From `finalizing_at` on the results are written down; `usage` is what
+    the jobs took in all.
     """
 
     batch: str
@@ -46,6 +48,9 @@ class Batch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.d
     submitted_at: Instant | None = None
     cancel_requested_at: Instant | None = None
     ended_at: Instant | None = None
+    model: str | None = None
+    finalizing_at: Instant | None = None
+    usage: Usage | None = None
 
 
 class CreateBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.create.1"):
@@ -126,8 +131,8 @@ class BatchLeased(Message, frozen=True, kw_only=True, omit_defaults=True, tag="b
 class NoteBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.note.1"):
     """Gateway to scheduler: how far the work on a leased batch is; the lease now ends in `seconds`.
 
-    `total` is set once all lines are found well-formed. Fault `conflict` if somebody else has the batch by now.
-    Answered by the `Batch`.
+    `total` (and `model`) is set once all lines are found well-formed. Fault `conflict` if somebody else has the batch
+    by now. Answered by the `Batch`.
     """
 
     batch: str
@@ -136,6 +141,8 @@ class NoteBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="bat
     total: int | None = None
     lines_submitted: int | None = None
     is_submitted: bool = False
+    model: str | None = None
+    is_finalizing: bool = False
 
 
 class BatchDone(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.done.1"):
@@ -149,3 +156,4 @@ class BatchDone(Message, frozen=True, kw_only=True, omit_defaults=True, tag="bat
     output_file: str | None = None
     error_file: str | None = None
     errors: tuple[BatchError, ...] = ()
+    usage: Usage | None = None

@@ -49,8 +49,7 @@ def status_of(batch: Batch) -> Status:
         return Status.CANCELLING
     if batch.checked_at is None:
         return Status.VALIDATING
-    is_over = batch.submitted_at is not None and living(batch.counts) == 0
-    return Status.FINALIZING if is_over else Status.IN_PROGRESS
+    return Status.IN_PROGRESS if batch.finalizing_at is None else Status.FINALIZING
 
 
 def progress_of(batch: Batch) -> Progress:
@@ -78,10 +77,14 @@ def living(counts: Mapping[State, int]) -> int:
 
 
 def failed(batch: Batch) -> int:
-    """Return how many lines came to nothing: those whose jobs did, and those of which none could be made."""
+    """Return how many lines came to nothing: those whose jobs did, and those of which none could be made.
+
+    The latter are told at the end: a job whose state changes while it is counted may not be seen.
+    """
     counts = batch.counts
     lost = counts.get(State.FAILED, 0) + counts.get(State.CANCELED, 0)
-    if batch.submitted_at is None and batch.ended_at is None:
+    is_whole = batch.input_file is None and batch.submitted_at is not None and living(counts) == 0
+    if batch.ended_at is None and batch.finalizing_at is None and not is_whole:
         return lost
     return lost + max(0, (batch.total or 0) - sum(counts.values()))
 

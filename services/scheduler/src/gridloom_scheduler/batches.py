@@ -35,7 +35,7 @@ _CANCEL_AT_ONCE = 500
 _MOST_PER_PAGE = 100
 _SAME_NAME = (
     *("account", "key", "dialect", "created_at", "total", "lines_submitted", "input_file", "output_file", "error_file"),
-    *("errors", "expires_at", "checked_at", "cancel_requested_at", "ended_at"),
+    *("errors", "expires_at", "checked_at", "cancel_requested_at", "ended_at", "model", "finalizing_at", "usage"),
 )
 
 
@@ -114,11 +114,13 @@ class BatchDesk:
         values: dict[str, Any] = {"due_at": now + timedelta(seconds=order.seconds)}
         first: dict[str, Any] = {}
         if order.total is not None:
-            first |= {"total": order.total, "checked_at": now}
+            first |= {"total": order.total, "checked_at": now, "model": order.model}
         if order.lines_submitted is not None:
             values["lines_submitted"] = order.lines_submitted
         if order.is_submitted:
             first["submitted_at"] = now
+        if order.is_finalizing:
+            first["finalizing_at"] = now
         return await self._view(_held(await self._batches.note(order.batch, order.lease, values, first)))
 
     async def on_done(self, order: BatchDone) -> Batch:
@@ -131,6 +133,8 @@ class BatchDesk:
         }
         files = {"output_file": order.output_file, "error_file": order.error_file}
         values |= {name: file for name, file in files.items() if file is not None}
+        if order.usage is not None:
+            values["usage"] = to_document(order.usage)
         return await self._view(_held(await self._batches.end(order.batch, order.lease, values)))
 
     async def _owned(self, batch: str, account: str) -> BatchRecord:

@@ -36,6 +36,11 @@ class Inspection(Protocol):
         """How many lines were taken."""
         ...
 
+    @property
+    def model(self) -> str | None:
+        """The model that all of them name."""
+        ...
+
 
 class Language(Protocol):
     """How a dialect writes batches. Everything is pure: asked again, it says the same."""
@@ -43,6 +48,10 @@ class Language(Protocol):
     @property
     def result_label(self) -> str:
         """What the dialect calls the purpose of files that batches leave."""
+        ...
+
+    def keep_seconds(self, batch: Batch) -> float | None:
+        """Return how long the files that the batch leaves are kept, if its owner said so."""
         ...
 
     def inspection(self, batch: Batch) -> Inspection:

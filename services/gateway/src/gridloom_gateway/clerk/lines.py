@@ -11,6 +11,8 @@ from typing import BinaryIO, Final
 MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _BLANK: Final = b" \t\r\n"
+_MARK: Final = b"\xef\xbb\xbf"
+"""Some editors put it before a text in UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ async def portions(path: Path, size: int, after: int = 0) -> AsyncIterator[list[
     """
     number = 0
     with await asyncio.to_thread(path.open, "rb") as file:
+        if await asyncio.to_thread(file.read, len(_MARK)) != _MARK:
+            file.seek(0)
         while taken := await asyncio.to_thread(_take, file, size):
             numbered = [Line(number + place, text) for place, text in enumerate(taken, 1)]
             number += len(taken)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -26,6 +26,7 @@ from gridloom_domain.job import is_terminal
 from gridloom_gateway.batches import Batches
 from gridloom_gateway.clerk.language import Language, Result
 from gridloom_gateway.clerk.lines import Line, portions
+from gridloom_gateway.clerk.spent import Spent
 from gridloom_gateway.clerk.writing import Results, stored
 from gridloom_gateway.desk import Desk
 from gridloom_gateway.frames import whole_text
@@ -69,6 +70,7 @@ class Work:
         self._tools = tools
         self._lease = lease
         self._renew_at = 0.0
+        self._spent = Spent()
         self.batch = batch
 
     async def go_on(self) -> None:
@@ -96,7 +98,7 @@ class Work:
         end = self.batch.expires_at
         return self._is_canceled or (end is not None and self._tools.clock.now() >= end)
 
-    async def _note(self, seconds: float | None = None, **known: int | bool) -> None:
+    async def _note(self, seconds: float | None = None, **known: int | bool | str | None) -> None:
         tools, term = self._tools, seconds or self._tools.lease_seconds
         note = NoteBatch(batch=self.batch.batch, lease=self._lease, seconds=term)
         self._renew_at = tools.clock.monotonic() + term / _RENEWED_BEFORE
@@ -132,7 +134,7 @@ class Work:
         if errors:
             await self._done(errors=errors)
             return False
-        await self._note(total=inspection.total)
+        await self._note(total=inspection.total, model=inspection.model)
         return True
 
     async def _hand_in(self, path: Path) -> None:
@@ -167,8 +169,8 @@ class Work:
     async def _end(self, path: Path) -> None:
         await self._note()
         while self._is_canceled and living(self.batch.counts):
-            await self._tools.batches.cancel(self.batch.account, self.batch.batch)
-            await self._note()
+            self.batch = await self._tools.batches.cancel(self.batch.account, self.batch.batch)
+            await self._keep()
         if living(self.batch.counts):
             await self._put_back()
         elif self.batch.checked_at is None:
@@ -177,6 +179,7 @@ class Work:
             await self._write_down(path)
 
     async def _write_down(self, path: Path) -> None:
+        await self._note(is_finalizing=True)
         results = Results(path.parent)
         with results:
             async for lines in portions(path, _ASKED_AT_ONCE):
@@ -187,6 +190,7 @@ class Work:
         await self._done(
             output_file=await stored(results.answers, self._storing(_ANSWERS, "output")),
             error_file=await stored(results.errors, self._storing(_ERRORS, "error")),
+            usage=self._spent.total,
         )
 
     async def _outcomes(self, lines: Sequence[Line]) -> list[list[tuple[Line, Job | None]]]:
@@ -198,6 +202,8 @@ class Work:
 
     async def _result(self, line: Line, job: Job | None) -> Result:
         outcome = await (self._lost(line) if job is None else self._fetched(job))
+        if isinstance(outcome, Job):
+            self._spent.add(outcome.usage)
         return self._tools.language.result(self.batch, line, outcome)
 
     async def _lost(self, line: Line) -> FaultError:
@@ -227,7 +233,7 @@ class Work:
             account=self.batch.account,
             name=f"batch_{ids.as_base32(self.batch.batch)}_{what}.jsonl",
             label=self._tools.language.result_label,
-            keep_seconds=self._tools.keep_seconds,
+            keep_seconds=self._tools.language.keep_seconds(self.batch) or self._tools.keep_seconds,
             is_result=True,
         )
         return _Storing(self._tools.library, wanted)
@@ -238,14 +244,9 @@ class Work:
             self.batch = await self._tools.batches.cancel(self.batch.account, self.batch.batch)
         await self._done(errors=(BatchError(code="file_not_found", message="the input file is not there any more"),))
 
-    async def _done(
-        self, *, output_file: str | None = None, error_file: str | None = None, errors: tuple[BatchError, ...] = ()
-    ) -> None:
-        done = BatchDone(
-            batch=self.batch.batch, lease=self._lease, output_file=output_file, error_file=error_file, errors=errors
-        )
-        self.batch = await self._tools.batches.done(done)
-        log.info("batch.ended", batch=self.batch.batch, lines=self.batch.total, errors=len(errors))
+    async def _done(self, **how: Any) -> None:
+        self.batch = await self._tools.batches.done(BatchDone(batch=self.batch.batch, lease=self._lease, **how))
+        log.info("batch.ended", batch=self.batch.batch, lines=self.batch.total, errors=len(self.batch.errors))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pymongo import DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from gridloom_contract.batches import BatchError
-from gridloom_contract.vocabulary import State
+from gridloom_contract.vocabulary import State, Usage
 from gridloom_domain.job import TERMINAL
 from gridloom_kit.mongo import Database, Document
 from gridloom_scheduler.record import JobRecord, job_of, to_document
@@ -52,6 +52,9 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     ended_at: datetime | None = None
     due_at: datetime | None = None
     lease: str | None = None
+    model: str | None = None
+    finalizing_at: datetime | None = None
+    usage: Usage | None = None
 
 
 class BatchStore:
@@ -99,9 +102,10 @@ class BatchStore:
         return [job_of(document | _EMPTY_TASK) async for document in found]
 
     async def cancel(self, batch: str, now: datetime) -> None:
-        """Note that its owner wants it canceled, and have whoever works on it look at it soon."""
+        """Note that its owner wants it canceled. Somebody looks at it now, whoever has its lease."""
         query = {"_id": batch, "ended_at": {"$exists": False}, "cancel_requested_at": {"$exists": False}}
-        await self._batches.update_one(query, {"$set": {"cancel_requested_at": now}})
+        due_now = {"$cond": [{"$eq": [{"$type": "$due_at"}, "missing"]}, "$$REMOVE", now]}
+        await self._batches.update_one(query, [{"$set": {"cancel_requested_at": now, "due_at": due_now}}])
 
     async def remove(self, batch: str) -> None:
         """Forget the batch."""
@@ -121,7 +125,7 @@ class BatchStore:
         """Store what is known of a leased batch; `first` only where there is nothing yet. None without the lease."""
         steps: list[Document] = [
             {"$set": values},
-            {"$set": {name: {"$ifNull": [f"${name}", value]} for name, value in first.items()}},
+            {"$set": {name: {"$ifNull": [f"${name}", {"$literal": value}]} for name, value in first.items()}},
         ]
         return await self._changed(batch, lease, [step for step in steps if step["$set"]])
 

@@ -54,8 +54,8 @@ class BatchRoutes:
         """Record a batch that the clerk will read."""
         wanted = _converted(body, wire.FromFile)
         order = translate.to_file_order(wanted, caller, self.desk.mint(caller), self.clock.now())
-        await self.library.get(caller.account, order.input_file or "")
-        return replies.json(translate.from_batch(await self.batches.create(order)))
+        file = await self.library.get(caller.account, order.input_file or "")
+        return replies.json(translate.from_batch(await self.batches.create(translate.with_file(order, file))))
 
     async def from_requests(self, body: dict[str, Any], caller: Caller) -> web.StreamResponse:
         """Take all jobs in, or none."""

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from gridloom_contract.batches import Batch, BatchPage, CreateBatch, ListBatches
+from gridloom_contract.files import FileEntry
 from gridloom_contract.jobs import Job, ListJobs, Submission
-from gridloom_contract.vocabulary import State
+from gridloom_contract.vocabulary import State, Usage
 from gridloom_domain import ids
-from gridloom_domain.batch import MOST_REQUESTS, Progress, Status, failed, living, progress_of, status_of
+from gridloom_domain.batch import MOST_REQUESTS, Progress, Status, failed, progress_of, status_of
 from gridloom_domain.errors import Invalid, NotFound, UnknownModel
 from gridloom_gateway.dialects.openai.translate.faults import TooMany
 from gridloom_gateway.dialects.openai.translate.files import file_name, to_file_id
@@ -25,6 +27,8 @@ from gridloom_gateway.people import Caller
 _PREFIX: Final = "batch_"
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1)}
 _LONGEST: Final = timedelta(days=30)
+_WRITING: Final = timedelta(minutes=10)
+"""Writing down the results of a batch takes no longer."""
 PROGRESS: Final[dict[Progress, Any]] = {
     Progress.PENDING: "PENDING",
     Progress.PROCESSING: "PROCESSING",
@@ -53,6 +57,7 @@ def to_batch_id(text: str) -> str:
 
 def to_file_order(wanted: shown.FromFile, caller: Caller, batch: str, now: datetime) -> CreateBatch:
     """Return what the core records of a batch with a file. Raises `Invalid` for a window beyond 30 days."""
+    kept = wanted.output_expires_after
     window = int(wanted.completion_window[:-1]) * _UNITS[wanted.completion_window[-1]]
     if window > _LONGEST:
         raise Invalid(f"a window of {wanted.completion_window} is longer than 30 days", "completion_window")
@@ -65,10 +70,17 @@ def to_file_order(wanted: shown.FromFile, caller: Caller, batch: str, now: datet
             "endpoint": wanted.endpoint,
             "completion_window": wanted.completion_window,
             "metadata": wanted.metadata,
+            "keep_seconds": None if kept is None else float(kept.seconds),
         },
         input_file=to_file_id(wanted.input_file_id),
         expires_at=now + window,
     )
+
+
+def with_file(order: CreateBatch, file: FileEntry) -> CreateBatch:
+    """Return the order with a window that is over before the file is: the results name its lines."""
+    last = file.expires_at - _WRITING
+    return order if order.expires_at is None or order.expires_at <= last else replace(order, expires_at=last)
 
 
 def to_order(wanted: shown.FromRequests, caller: Caller, batch: str) -> CreateBatch:
@@ -158,7 +170,6 @@ def _in_order(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
 
 def _file_batch(batch: Batch) -> shown.FileBatch:
     status, counts = status_of(batch), batch.counts
-    is_idle = batch.submitted_at is not None and living(counts) == 0
     ended: dict[str, Any] = {_ENDINGS[status]: _seconds(batch.ended_at)} if status in _ENDINGS else {}
     return shown.FileBatch(
         id=batch_name(batch.batch),
@@ -175,11 +186,18 @@ def _file_batch(batch: Batch) -> shown.FileBatch:
         errors=_problems(batch),
         in_progress_at=_seconds(batch.checked_at),
         expires_at=_seconds(batch.expires_at),
-        finalizing_at=_seconds(batch.ended_at) if is_idle else None,
+        finalizing_at=_seconds(batch.finalizing_at),
         cancelling_at=_seconds(batch.cancel_requested_at),
         metadata=batch.echo.get("metadata"),
+        model=batch.model or UNSET,
+        usage=UNSET if batch.usage is None else _usage_of(batch.usage),
         **ended,
     )
+
+
+def _usage_of(usage: Usage) -> shown.BatchUsage:
+    tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
+    return shown.BatchUsage(input_tokens=tokens_in, output_tokens=tokens_out, total_tokens=tokens_in + tokens_out)
 
 
 def _problems(batch: Batch) -> shown.Problems | None:

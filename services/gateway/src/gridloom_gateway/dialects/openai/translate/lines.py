@@ -35,6 +35,7 @@ Json = dict[str, Any]
 
 _OK: Final = 200
 _MOST_ERRORS: Final = 50
+_LONGEST_MODEL: Final = 256
 _INTERRUPTIONS: Final = {
     Reason.USER: ("batch_cancelled", "the batch was cancelled before the line was carried out"),
     Reason.DEADLINE: ("batch_expired", "the batch expired before the line was carried out"),
@@ -93,7 +94,13 @@ class Inspection:
         self._endpoint = endpoint
         self._errors: list[BatchError] = []
         self._seen: set[str] = set()
+        self._models: set[str] = set()
         self.total = 0
+
+    @property
+    def model(self) -> str | None:
+        """The model that all lines name."""
+        return next(iter(self._models)) if len(self._models) == 1 else None
 
     def take(self, lines: Sequence[Line]) -> None:
         """Look at further lines."""
@@ -133,6 +140,8 @@ class Inspection:
             (found.url != self._endpoint, "mismatched_endpoint", "the url is not the endpoint of the batch", "url"),
         )
         self._seen.add(found.custom_id)
+        if len(self._models) <= 1:
+            self._models.add(str(found.body.get("model"))[:_LONGEST_MODEL])
         for is_so, code, message, param in problems:
             if is_so:
                 self._refuse(line, code, message, param)
@@ -146,6 +155,10 @@ class BatchLanguage:
     """How OpenAI's batches are written: what the clerk has to know of them."""
 
     result_label = BATCH_OUTPUT
+
+    def keep_seconds(self, batch: Batch) -> float | None:
+        """Return how long the files that the batch leaves are kept, if its owner said so."""
+        return batch.echo.get("keep_seconds")
 
     def inspection(self, batch: Batch) -> Inspection:
         """Return what looks at the lines of the batch."""

@@ -19,13 +19,21 @@ Metadata = Annotated[dict[Annotated[str, Meta(max_length=64)], Short], Meta(max_
 Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
 
 
+class ExpiresAfter(Struct, frozen=True, kw_only=True):
+    """How long files are kept, from when they are made."""
+
+    seconds: Annotated[int, Meta(ge=3_600, le=2_592_000)]
+    anchor: Literal["created_at"] = "created_at"
+
+
 class FromFile(Struct, frozen=True, kw_only=True):
-    """A batch whose lines are in a file."""
+    """A batch whose lines are in a file. `output_expires_after` is about the files that it leaves."""
 
     input_file_id: str
     endpoint: Endpoint
     completion_window: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,3}[hd]$", examples=["24h"])] = "24h"
     metadata: Metadata | None = None
+    output_expires_after: ExpiresAfter | None = None
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -49,6 +57,7 @@ class CreateBatch(Struct, frozen=True, kw_only=True):
     endpoint: Endpoint | UnsetType = UNSET
     completion_window: str | UnsetType = UNSET
     metadata: Metadata | UnsetType | None = UNSET
+    output_expires_after: ExpiresAfter | UnsetType | None = UNSET
     requests: list[Entry] | UnsetType = UNSET
     label: Short | UnsetType | None = UNSET
 
@@ -84,6 +93,28 @@ class Problems(Struct, frozen=True, kw_only=True):
     object: Literal["list"] = "list"
 
 
+class Cached(Struct, frozen=True, kw_only=True):
+    """What was read again: nobody counts it."""
+
+    cached_tokens: Literal[0] = 0
+
+
+class Thought(Struct, frozen=True, kw_only=True):
+    """What was thought and not said: nobody counts it."""
+
+    reasoning_tokens: Literal[0] = 0
+
+
+class BatchUsage(Struct, frozen=True, kw_only=True):
+    """The tokens of all lines."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    input_tokens_details: Cached = Cached()
+    output_tokens_details: Thought = Thought()
+
+
 class FileBatch(Struct, frozen=True, kw_only=True, tag_field="object", tag="batch"):
     """A batch with files, as OpenAI shows it."""
 
@@ -106,6 +137,8 @@ class FileBatch(Struct, frozen=True, kw_only=True, tag_field="object", tag="batc
     cancelling_at: Seconds | None = None
     cancelled_at: Seconds | None = None
     metadata: dict[str, str] | None = None
+    model: str | UnsetType = UNSET
+    usage: BatchUsage | UnsetType = UNSET
 
 
 class RequestBatch(Struct, frozen=True, kw_only=True, tag_field="object", tag="inference.batch"):
