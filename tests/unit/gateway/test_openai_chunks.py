@@ -18,6 +18,7 @@ from gridloom_gateway.dialects.openai.translate import chunks
 from gridloom_gateway.dialects.openai.translate.names import Names
 from gridloom_gateway.dialects.openai.translate.responses import events
 from gridloom_gateway.frames import FrameReader
+from gridloom_gateway.unbroken import Retelling
 from gridloom_gateway.updates import Closing, Ended, Moved, Position, Said, Silent, StartedOver, position_in
 from gridloom_local.sse import SseParser
 from gridloom_testing.builders import a_job, a_job_id
@@ -205,13 +206,13 @@ def test_plain_text_becomes_chunks() -> None:
     assert told[-1]["choices"][0]["finish_reason"] == "length"
 
 
-def again(*sequences: list[Json], start: Position | None = None) -> tuple[list[Json], bool]:
+def again(*sequences: list[Json], start: Position | None = None, attempt: int = 2) -> tuple[list[Json], bool]:
     """Return what a reader gets of an answer that starts over, once for each sequence but the first."""
     found: list[updates.Update] = []
     for frames in sequences:
-        found += [StartedOver(2)] if found or start else []
+        found += [StartedOver(attempt)] if found or start else []
         found += said_of(frames)
-    return stream_of([*found, Ended(succeeded(), 0)], start=start)
+    return stream_of(Retelling(start).of([*found, Ended(succeeded(), 0)]), start=start)
 
 
 @given(st.lists(words.filter(bool), min_size=1, max_size=8), st.data())
@@ -250,6 +251,24 @@ def test_calls_cannot_be_taken_back() -> None:
     assert (found[-1]["error"]["type"], is_done) == ("upstream_error", False)
 
 
-def test_of_a_reader_that_resumed_elsewhere_as_much_is_left_out_as_it_has() -> None:
-    found, is_done = again([text_frame("loom grid"), end_frame()], start=Position(1, 90, 5))
+def test_a_call_within_what_is_repeated_is_something_else() -> None:
+    second = [text_frame("loom "), *call_frames(0, "weather", "{}"), text_frame("grid"), end_frame()]
+    found, is_done = again([text_frame("loom "), text_frame("grid")], second)
+    assert (found[-1]["error"]["type"], is_done) == ("upstream_error", False)
+
+
+def test_the_end_comes_through_with_the_last_word_that_was_known() -> None:
+    last = {"choices": [{"index": 0, "delta": {"content": "grid"}, "finish_reason": "length"}]}
+    found, is_done = again([text_frame("loom "), text_frame("grid")], [text_frame("loom "), last])
+    assert (text_in(found), is_done) == ("loom grid", True)
+    assert found[-1]["choices"][0]["finish_reason"] == "length"
+
+
+def test_a_reader_that_resumed_within_a_stored_answer_is_told_what_it_lacks() -> None:
+    found, is_done = again([text_frame("loom grid"), end_frame()], start=Position(1, 0, 5), attempt=1)
     assert (text_in(found), is_done) == ("grid", True)
+
+
+def test_a_reader_that_resumed_elsewhere_is_not_told_another_attempt() -> None:
+    found, is_done = again([text_frame("loom grid"), end_frame()], start=Position(1, 90, 5))
+    assert (found[-1]["error"]["type"], is_done) == ("upstream_error", False)

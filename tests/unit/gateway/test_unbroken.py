@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gridloom_contract.vocabulary import State
 from gridloom_gateway.unbroken import Retelling
-from gridloom_gateway.updates import Closing, Ended, Moved, Said, StartedOver, Update
+from gridloom_gateway.updates import Closing, Ended, Moved, Position, Said, StartedOver, Update
 from gridloom_testing.builders import a_job
 
 MOVED = Moved(State.RUNNING, 1)
@@ -20,9 +20,9 @@ def said(text: str, attempt: int = 1, sent: int = 0) -> Said:
     return Said(text, attempt, sent or len(text))
 
 
-def told(*batches: list[Update], unknown: int = 0) -> tuple[str, list[Update]]:
+def told(*batches: list[Update], start: Position | None = None) -> tuple[str, list[Update]]:
     """Return the text that a reader gets to hear, and everything else."""
-    retelling = Retelling(unknown)
+    retelling = Retelling(start)
     heard = [update for batch in batches for update in retelling.of(batch)]
     text = "".join(update.text for update in heard if isinstance(update, Said))
     return text, [update for update in heard if not isinstance(update, Said)]
@@ -64,10 +64,23 @@ def test_a_job_that_fails_while_it_repeats_has_failed_and_nothing_else() -> None
     assert told([said("abcd")], [StartedOver(2), said("abc"), end]) == ("abcd", [end])
 
 
-def test_what_was_read_elsewhere_cannot_be_compared() -> None:
-    text, others = told([said("c")], [StartedOver(2), said("abc")], unknown=2)
+@pytest.mark.parametrize("start", [Position(1, 2), Position(1, 90, 2), Position(1, 0, 2)])
+def test_what_was_read_elsewhere_of_another_attempt_cannot_be_compared(start: Position) -> None:
+    text, others = told([said("c")], [StartedOver(2), said("abc", attempt=2)], start=start)
 
     assert (text, others) == ("c", [StartedOver(2), Closing()])
+
+
+def test_what_was_read_of_a_stored_answer_is_its_beginning() -> None:
+    end = ended("abcdef")
+
+    assert told([StartedOver(1), said("abcd"), said("ef"), end], start=Position(1, 0, 3)) == ("def", [end])
+
+
+def test_a_job_that_fails_after_it_was_lost_has_failed_and_nothing_else() -> None:
+    end = ended()
+
+    assert told([StartedOver(2), end], start=Position(1, 2)) == ("", [end])
 
 
 @pytest.mark.parametrize("failures", [1, 2])

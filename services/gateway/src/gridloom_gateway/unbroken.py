@@ -1,18 +1,31 @@
 """One text for readers that cannot be told to start over: what another attempt repeats of it is kept from them.
 
-If another attempt says something else, the reader hears it (`StartedOver`) and its stream ends: a new one starts at the
-beginning.
+An engine that is sure of itself (a temperature of 0, a seed) says the same again, and the reader notices nothing. If
+another attempt says something else, the reader hears it (`StartedOver`) and its stream ends: a new one starts at the
+beginning. Only text can be compared, so whoever was told more, such as a call of a tool, is never told it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from typing import Any, Final
 
+import msgspec
+
+from gridloom_domain.completions import choices_of
 from gridloom_gateway.sse import Reader
 from gridloom_gateway.transcript import Print
-from gridloom_gateway.updates import Closing, Ended, Position, Said, StartedOver, Update
+from gridloom_gateway.updates import Closing, Ended, Frame, Position, Said, StartedOver, Update
+
+_TEXTS: Final = ('"content":"', '"text":"')
+_FIRST: Final = '"index":0'
+_CALLS: Final = '"tool_calls":['
+_END: Final = '"finish_reason":"'
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class Unbroken:
@@ -20,7 +33,7 @@ class Unbroken:
 
     def __init__(self, reader: Reader, start: Position | None = None) -> None:
         self._reader = reader
-        self._retelling = Retelling(start.sent if start else 0)
+        self._retelling = Retelling(start)
 
     async def next(self) -> list[Update]:
         """Return what is new, at least one update."""
@@ -37,15 +50,17 @@ class Unbroken:
 class Retelling:
     """Compares what another attempt says with what was said. Pure.
 
-    `unknown` characters were read elsewhere: nobody can say whether another attempt repeats them.
+    What a reader read elsewhere cannot be compared. Only of what it read of a stored answer so much is known: another
+    look at the same attempt begins with the same text.
     """
 
-    def __init__(self, unknown: int = 0) -> None:
-        self._unknown = unknown
-        self._sent = unknown
+    def __init__(self, start: Position | None = None) -> None:
+        self._start = start or Position(0, 0)
+        self._unknown = self._told = self._start.content
         self._said = Print()
         self._again: Print | None = None
         self._repeated = 0
+        self._is_plain = self._is_comparable = True
 
     def of(self, updates: list[Update]) -> list[Update]:
         """Return what of these updates a reader shall hear."""
@@ -58,35 +73,72 @@ class Retelling:
 
     def _heard(self, update: Update) -> list[Update]:
         if isinstance(update, StartedOver):
-            if self._unknown:
-                return _broken(update.attempt)
-            self._again, self._repeated = Print(), 0
-            return []
+            return self._started_over(update)
         if isinstance(update, Said):
-            return self._new_in(update)
-        if isinstance(update, Ended) and self._again is not None and self._sent:
-            return _broken(update.job.attempt) if update.job.output is not None or update.job.output_ref else [update]
+            return self._told_on(update) if self._again is None else self._told_again(update, self._again)
+        if isinstance(update, Ended) and self._again is not None:
+            has_answer = update.job.output is not None or update.job.output_ref is not None
+            return _broken(update.job.attempt) if has_answer else [update]
         return [update]
 
-    def _new_in(self, said: Said) -> list[Update]:
-        if self._again is None:
-            self._add(said.text)
-            return [said]
-        missing = self._sent - self._repeated
-        self._again.add(said.text[:missing])
-        self._repeated += len(said.text[:missing])
-        if self._repeated < self._sent:
+    def _started_over(self, over: StartedOver) -> list[Update]:
+        is_known = not self._start.sent and (not self._start.content or over.attempt == self._start.attempt)
+        self._is_comparable = self._is_plain and is_known
+        self._again = Print() if self._told or not self._is_comparable else None
+        self._repeated = 0
+        return []
+
+    def _told_on(self, said: Said) -> list[Update]:
+        self._is_plain = self._is_plain and all(_is_plain(frame.line) for frame in said.frames)
+        self._said.add(said.text)
+        self._told += len(said.text)
+        return [said]
+
+    def _told_again(self, said: Said, again: Print) -> list[Update]:
+        missing = self._told - self._repeated
+        known = said.text[:missing]
+        again.add(known[max(0, self._unknown - self._repeated) :])
+        self._repeated += len(known)
+        repeated, new = _cut(said.frames, missing)
+        is_over = any(_says_more(frame.line) for frame in repeated)
+        if not self._is_comparable or is_over:
+            return _broken(said.attempt)
+        if self._repeated < self._told:
             return []
-        if not self._again.is_same(self._said):
+        if not again.is_same(self._said):
             return _broken(said.attempt)
         self._again = None
-        new = said.text[missing:]
-        self._add(new)
-        return [replace(said, text=new)] if new else []
+        rest = replace(said, text=said.text[missing:], frames=tuple(new))
+        return self._told_on(rest) if rest.text or rest.frames else []
 
-    def _add(self, text: str) -> None:
-        self._said.add(text)
-        self._sent += len(text)
+
+def _cut(frames: Sequence[Frame], characters: int) -> tuple[list[Frame], list[Frame]]:
+    """Return the frames within so many characters of text, and what they say behind that."""
+    for place, frame in enumerate(frames):
+        if characters and len(frame.text) >= characters:
+            return list(frames[:place]), [_without(frame, characters), *frames[place + 1 :]]
+        characters -= len(frame.text)
+    return list(frames), []
+
+
+def _without(frame: Frame, characters: int) -> Frame:
+    """Return a frame without the beginning of its text; whatever else it says it still says."""
+    content = _decode(frame.line)
+    text = frame.text[characters:]
+    for choice in choices_of(content):
+        holder, name = (choice["delta"], "content") if isinstance(choice.get("delta"), dict) else (choice, "text")
+        holder[name] = text
+    return frame._replace(line=_encode(content).decode(), text=text)
+
+
+def _is_plain(line: str) -> bool:
+    """Whether a frame only goes on with the text of the first choice: quotes within texts are always escaped."""
+    return _FIRST in line and any(name in line for name in _TEXTS) and _CALLS not in line
+
+
+def _says_more(line: str) -> bool:
+    """Whether a frame calls a tool or ends the answer."""
+    return _CALLS in line or _END in line
 
 
 def _broken(attempt: int) -> list[Update]:

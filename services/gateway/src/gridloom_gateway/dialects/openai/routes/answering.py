@@ -23,6 +23,7 @@ from gridloom_gateway.dialects.openai.translate.names import Names
 from gridloom_gateway.dialects.openai.translate.requests import Manner, Wish, to_submission
 from gridloom_gateway.people import Caller
 from gridloom_gateway.supplies import Terms
+from gridloom_gateway.unbroken import Unbroken
 from gridloom_kit.trace import current_traceparent
 
 
@@ -100,7 +101,8 @@ class Answering:
         """Answer with what is said as it is said."""
         events = self.form.events(visit)
         async with self.desk.attended(visit.submission, is_kept=visit.is_kept) as follower:
-            return await sse.send(visit.request, follower, events, visit.job_name, self.terms.stall_seconds)
+            reader = Unbroken(follower)
+            return await sse.send(visit.request, reader, events, visit.job_name, self.terms.stall_seconds)
 
 
 def succeeded(job: Job) -> Job:

@@ -19,6 +19,7 @@ from gridloom_gateway.dialects.openai.wire import jobs as wire
 from gridloom_gateway.people import READ, WRITE, Caller
 from gridloom_gateway.reading import query
 from gridloom_gateway.route import EVENT_STREAM, Route
+from gridloom_gateway.unbroken import Unbroken
 from gridloom_gateway.updates import position_in
 
 _ONE: Final = (FaultCode.NOT_FOUND,)
@@ -61,7 +62,7 @@ class Jobs:
         start = position_in(request.headers.get("Last-Event-ID"))
         chunks = Chunks(names_of(job), wants_usage=True, start=start)
         async with self.desk.follow(caller.account, job.job, start) as follower:
-            return await sse.send(request, follower, chunks, name, self.outputs.stall_seconds)
+            return await sse.send(request, Unbroken(follower, start), chunks, name, self.outputs.stall_seconds)
 
 
 def routes(jobs: Jobs) -> tuple[Route, ...]:

@@ -14,8 +14,7 @@ from gridloom_domain.completions import choices_of
 from gridloom_gateway import sse
 from gridloom_gateway.dialects.openai.sse import SIGN_OF_LIFE
 from gridloom_gateway.dialects.openai.translate.bodies import usage_of
-from gridloom_gateway.dialects.openai.translate.catching_up import CatchingUp, Differs
-from gridloom_gateway.dialects.openai.translate.faults import failure_of, from_fault
+from gridloom_gateway.dialects.openai.translate.faults import CUT_OFF, failure_of, from_fault
 from gridloom_gateway.dialects.openai.translate.names import Names
 from gridloom_gateway.updates import (
     Closing,
@@ -57,7 +56,6 @@ class Chunks:
         self._last_head = f"data: {opening}"
         self._usage: Json | None = None
         self._speakers: set[Any] = set() if start is None else {0}
-        self._memory = CatchingUp(start.content if start else 0)
 
     def opening(self) -> bytes:
         """Return the first chunk, which says who speaks: it needs no engine."""
@@ -72,20 +70,15 @@ class Chunks:
         return events
 
     def _said(self, said: Said) -> bytes:
-        try:
-            return sse.on_one_line("".join(self._events(said)).encode())
-        except Differs as error:
-            return self._failed(error.fault)
+        return sse.on_one_line("".join(self._events(said)).encode())
 
     def _events(self, said: Said) -> Iterator[str]:
         """Each event has an id of its own: wherever among them a reader is cut off, it misses and repeats nothing."""
         if not said.frames:
-            for line in self._memory.told(said.text, (self._plain_line(said.text),)):
-                yield f"id: {id_of(said)}\n{self._event(line)}"
+            yield f"id: {id_of(said)}\n{self._event(self._plain_line(said.text))}"
         for frame in said.frames:
-            for line in self._memory.told(frame.text, (frame.line,)):
-                if event := self._event(line):
-                    yield f"id: {id_behind(frame, said.attempt)}\n{event}"
+            if event := self._event(frame.line):
+                yield f"id: {id_behind(frame, said.attempt)}\n{event}"
 
     def _event(self, line: str) -> str:
         if _ROLE in line or _USAGE in line:
@@ -115,8 +108,7 @@ class Chunks:
         return _line({"choices": [{"index": 0, **said, "finish_reason": None}]})
 
     def _started_over(self, _over: StartedOver) -> bytes:
-        self._memory.start_over()
-        return b""
+        return self._failed(CUT_OFF)
 
     def _ended(self, ended: Ended) -> bytes:
         self.is_over = True

@@ -15,6 +15,11 @@ from gridloom_domain.job import Reason
 from gridloom_gateway.dialects.openai.wire import errors
 from gridloom_gateway.reading import Missing
 
+CUT_OFF: Final = Fault(
+    code=FaultCode.WORKER_LOST, message="the answer was cut off, and began differently when it was given again"
+)
+"""What was said cannot be taken back."""
+
 HTTP: Final[dict[FaultCode, int]] = {
     FaultCode.UNAUTHENTICATED: 401,
     FaultCode.FORBIDDEN: 403,

@@ -12,8 +12,7 @@ from gridloom_domain.completions import choices_of, said_in
 from gridloom_gateway import sse
 from gridloom_gateway.dialects.openai.sse import SIGN_OF_LIFE
 from gridloom_gateway.dialects.openai.translate.bodies import usage_of
-from gridloom_gateway.dialects.openai.translate.catching_up import CatchingUp, Differs
-from gridloom_gateway.dialects.openai.translate.faults import failure_of
+from gridloom_gateway.dialects.openai.translate.faults import CUT_OFF, failure_of
 from gridloom_gateway.dialects.openai.translate.responses.growing import GrowingCall, GrowingText, Told
 from gridloom_gateway.dialects.openai.translate.responses.items import Item, Teller
 from gridloom_gateway.updates import Closing, Ended, Moved, Said, Silent, StartedOver, Update, id_of
@@ -30,7 +29,6 @@ class ResponseEvents:
     def __init__(self, teller: Teller) -> None:
         self.is_over = False
         self._teller = teller
-        self._memory = CatchingUp()
         self._number = 0
         self._items: list[Item] = []
         self._open: GrowingText | GrowingCall | None = None
@@ -48,11 +46,7 @@ class ResponseEvents:
         return events
 
     def _said(self, said: Said) -> bytes:
-        try:
-            lines = self._memory.told(said.text, [frame.line for frame in said.frames])
-        except Differs as error:
-            return self._failed(error.fault)
-        events = self._events([event for line in lines for event in self._heard(_decode(line))])
+        events = self._events([event for frame in said.frames for event in self._heard(_decode(frame.line))])
         return f"id: {id_of(said)}\n".encode() + events if events else b""
 
     def _heard(self, frame: Json) -> list[Told]:
@@ -89,8 +83,7 @@ class ResponseEvents:
         return growing.closing()
 
     def _started_over(self, _over: StartedOver) -> bytes:
-        self._memory.start_over()
-        return b""
+        return self._failed(CUT_OFF)
 
     def _ended(self, ended: Ended) -> bytes:
         if ended.job.state is not State.SUCCEEDED:
