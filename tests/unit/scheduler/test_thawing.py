@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gridloom_scheduler.rules.thawing import Thaw, is_ready, judged, went_on
+from gridloom_scheduler.rules.thawing import Thaw, heard, is_ready, judged, went_on
 
 
 def probing(count: int, **changes: object) -> Thaw:
@@ -21,6 +21,13 @@ def test_those_that_are_held_again_end_it_until_there_is_a_new_reason() -> None:
     refused = judged(probing(8, size=64), held_again=5, still_queued=0, now=10.0)
     assert not refused.is_due
     assert not is_ready(refused, 100.0)
+
+
+def test_news_of_room_outlives_probes_that_were_let_go_before_it() -> None:
+    older = heard(probing(8, size=64))
+    assert judged(older, held_again=8, still_queued=0, now=10.0) == Thaw()
+    assert not went_on(judged(older, held_again=0, still_queued=0, now=10.0), ("a",), 11.0).has_news
+    assert heard(None) == heard(Thaw(not_before=99.0, is_due=False)) == Thaw()
 
 
 def test_a_few_large_jobs_that_are_held_again_do_not_keep_the_others_back() -> None:

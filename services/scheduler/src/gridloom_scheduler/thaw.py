@@ -20,7 +20,7 @@ from gridloom_scheduler.pace import Pace
 from gridloom_scheduler.quotas import Quotas
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules import holds
-from gridloom_scheduler.rules.thawing import Thaw, is_ready, judged, went_on
+from gridloom_scheduler.rules.thawing import Thaw, heard, is_ready, judged, went_on
 
 log = get_logger()
 
@@ -62,9 +62,7 @@ class Thawing:
         """There is room for these accounts again."""
         self._quotas.budgets.released(message.accounts)
         for account in message.accounts:
-            known = self._thaws.get(account)
-            if known is None or not known.probes:
-                self._thaws[account] = Thaw()
+            self._thaws[account] = heard(self._thaws.get(account))
         self._news.set()
 
     async def look(self) -> None:

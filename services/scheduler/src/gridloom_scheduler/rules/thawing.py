@@ -28,10 +28,19 @@ class Thaw:
     pause_seconds: float = _FIRST_PAUSE_SECONDS
     is_due: bool = True
     """Whether there is a reason to let jobs go: the quota service said so, or their time has come."""
+    has_news: bool = False
+    """Whether the quota service said so once more after the probes were let go."""
+
+
+def heard(thaw: Thaw | None) -> Thaw:
+    """Return the thaw after the quota service said that there is room. What probes find out is older than that."""
+    return replace(thaw, has_news=True) if thaw is not None and thaw.probes else Thaw()
 
 
 def judged(thaw: Thaw, held_again: int, still_queued: int, now: float) -> Thaw:
     """Return the thaw after a look at its probes. It may go on if it `is_due` and has no probes left."""
+    if held_again * 2 > len(thaw.probes) and thaw.has_news:
+        return Thaw()
     if held_again * 2 > len(thaw.probes):
         pause = min(thaw.pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
         return Thaw(not_before=now + thaw.pause_seconds, pause_seconds=pause, is_due=False)
@@ -43,7 +52,8 @@ def judged(thaw: Thaw, held_again: int, still_queued: int, now: float) -> Thaw:
 
 def went_on(thaw: Thaw, probes: tuple[str, ...], now: float) -> Thaw:
     """Return the thaw after the next jobs were let go."""
-    return replace(thaw, size=min(thaw.size * 2, _MOST), probes=probes, since=now, pause_seconds=_FIRST_PAUSE_SECONDS)
+    size = min(thaw.size * 2, _MOST)
+    return replace(thaw, size=size, probes=probes, since=now, pause_seconds=_FIRST_PAUSE_SECONDS, has_news=False)
 
 
 def is_ready(thaw: Thaw, now: float) -> bool:
