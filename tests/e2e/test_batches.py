@@ -257,6 +257,39 @@ async def test_what_is_not_done_in_the_window_of_a_batch_expires(batch_grid: Gri
     assert {each["error"]["code"] for each in await read(client, batch["error_file_id"])} == {"batch_expired"}
 
 
+async def test_a_batch_whose_file_is_deleted_has_failed_and_its_jobs_end(client: ApiClient) -> None:
+    slow = [{"role": "user", "content": "Slow. [[tokens=900]] [[rate=10]]"}]
+    file = await lines_uploaded(client, *(line(number, messages=slow) for number in range(3)))
+    made = await made_of(client, file)
+    await until(client, made["id"], "in_progress")
+    assert (await client.call("DELETE", f"{FILES}/{file}")).body["deleted"] is True
+    await client.call("POST", f"{BATCHES}/{made['id']}/cancel")
+    batch = await until(client, made["id"], "failed")
+    assert [each["code"] for each in batch["errors"]["data"]] == ["file_not_found"]
+    assert batch["request_counts"] == {"total": 3, "completed": 0, "failed": 3}
+
+
+async def test_lists_are_paged_in_both_directions(client: ApiClient) -> None:
+    files = [await lines_uploaded(client, line(number)) for number in range(3)]
+    batches = [(await client.call("POST", BATCHES, {"requests": [entry()]})).body["id"] for _ in range(3)]
+    for path, made in ((FILES, files), (BATCHES, batches)):
+        newest = made[::-1]
+        first = (await client.call("GET", f"{path}?limit=2")).body
+        assert [each["id"] for each in first["data"]] == newest[:2]
+        assert (first["object"], first["has_more"]) == ("list", True)
+        assert (first["first_id"], first["last_id"]) == (newest[0], newest[1])
+        rest = (await client.call("GET", f"{path}?limit=2&after={first['last_id']}")).body
+        assert ([each["id"] for each in rest["data"]], rest["has_more"]) == (newest[2:], False)
+        end = (await client.call("GET", f"{path}?after={newest[-1]}")).body
+        assert (end["data"], end["has_more"], end["first_id"], end["last_id"]) == ([], False, None, None)
+        for wrong in ("limit=0", "limit=10001", "limit=x"):
+            assert (await client.call("GET", f"{path}?{wrong}")).status == 400
+    oldest = (await client.call("GET", f"{FILES}?order=asc&limit=2")).body
+    assert [each["id"] for each in oldest["data"]] == files[:2]
+    assert (await client.call("GET", f"{FILES}?order=asc&purpose=batch_output")).body["data"] == []
+    assert (await client.call("GET", f"{FILES}?order=up")).status == 400
+
+
 async def test_what_is_sent_again_with_its_key_is_made_once(client: ApiClient) -> None:
     file = await lines_uploaded(client, line(1), key="file")
     assert await lines_uploaded(client, line(1), key="file") == file

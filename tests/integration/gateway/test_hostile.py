@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import psutil
+from aiohttp import FormData
 
 from gridloom_testing.clients import JOBS, ApiClient
 from integration.gateway.conftest import OpenGateway, RunningGateway, Tenant
@@ -121,6 +122,18 @@ async def test_a_form_with_files_is_refused(gateway: RunningGateway, tenant: Ten
     )
 
     assert (answer.status, word_of(answer)) == (415, "unsupported_media")
+
+
+async def test_an_upload_beyond_the_limit_of_files_is_refused_whatever_bodies_may_have(
+    open_gateway: OpenGateway, scheduler: ScriptedScheduler
+) -> None:
+    gateway = await open_gateway(max_file_bytes=1_000_000, max_body_bytes=1_000)
+    async with ApiClient(gateway.url, (await gateway.tenant()).key) as client:
+        form = FormData({"purpose": "batch"})
+        form.add_field("file", b"x" * 1_000_001, filename="lines.jsonl")
+        async with client.session.post("/v1/files", data=form) as answer:
+            problem = (await answer.json())["error"]
+    assert (answer.status, problem["type"], problem["param"]) == (413, "file_too_large", "file")
 
 
 async def test_a_body_is_refused_by_its_announced_size(open_gateway: OpenGateway, scheduler: ScriptedScheduler) -> None:
