@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -15,36 +13,14 @@ from gridloom_blob.service import Core, build, open_core
 from gridloom_blob.settings import Settings
 from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER
 from gridloom_kit.objects import open_objects
-from gridloom_kit.run import live
 from gridloom_testing.holding import Holder
-from gridloom_testing.plugin import OpenBus, UrlOf
-from gridloom_testing.servers import Infra, NatsServer, S3Server
+from gridloom_testing.plugin import OpenBus, PlacesOf
+from gridloom_testing.replicas import Replica, running
+from gridloom_testing.servers import Infra, S3Server
 from integration.blob.scripted import Asker, ScriptedQuota, ScriptedScheduler
 
 SettingsFor = Callable[..., Settings]
-StartBlob = Callable[..., Awaitable["Replica"]]
-
-
-class Replica:
-    """One blob service. Use it with `async with running(…)`."""
-
-    def __init__(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
-        self._task = task
-        self._stop = stop
-
-    async def stop(self) -> None:
-        """End it as SIGTERM does."""
-        self._stop.set()
-        await asyncio.wait([self._task])
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Replica]:
-    """Run a blob service; on leaving, it is stopped in order."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        yield Replica(tasks.create_task(live(build, settings, BLOB, stop)), stop)
-        stop.set()
+StartBlob = Callable[..., Awaitable[Replica]]
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +44,12 @@ async def own_s3(s3_of_module: S3Server) -> AsyncIterator[S3Server]:
 
 
 @pytest.fixture
-def blob_settings(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str, own_s3: S3Server) -> SettingsFor:
+def blob_settings(places_of: PlacesOf, own_s3: S3Server) -> SettingsFor:
     """Settings of a blob service that sweeps only when it is told to; a test changes what it is about."""
 
     def settings(**changes: Any) -> Settings:
         usual: dict[str, Any] = {
-            "nats_url": nats_server.url,
-            "nats_user": BLOB,
-            "nats_password": nats_server.secrets.nats_passwords[BLOB],
-            "mongo_url": mongo_url_of(BLOB),
-            "mongo_database": database_name,
+            **places_of(BLOB),
             "s3_endpoint_url": own_s3.endpoint_url,
             "s3_access_key": own_s3.access_key,
             "s3_secret_key": own_s3.secret_key,
@@ -121,7 +93,7 @@ async def start_blob(
     async with Holder() as holder:
 
         async def start(**changes: Any) -> Replica:
-            replica = await holder.open(running(blob_settings(**changes)))
+            replica = await holder.open(running(build, blob_settings(**changes), BLOB))
             await asker.until_answered()
             return replica
 

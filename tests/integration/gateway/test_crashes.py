@@ -6,33 +6,27 @@ Or one batch, and none of its jobs was ever without it.
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientError
-from msgspec.structs import fields
+from msgspec import structs
 
 import gridloom_gateway
 from gridloom_contract.fleet import ModelEntry
 from gridloom_contract.registry import GATEWAY
 from gridloom_contract.vocabulary import State
-from gridloom_gateway.settings import Settings
-from gridloom_kit.settings import environment_name
+from gridloom_local.running import Running
 from gridloom_local.servers import free_port
 from gridloom_testing.clients import JOBS, Answer, ApiClient
+from gridloom_testing.crashes import crash_points, processes_of, until_crashed
 from integration.gateway.conftest import RunningGateway
 from integration.gateway.scripted import ScriptedScheduler
 
-SOURCES = Path(gridloom_gateway.__file__).parent
-POINTS = sorted(
-    {point for path in SOURCES.rglob("*.py") for point in re.findall(r'point\("(.+?)"\)', path.read_text())}
-)
-CRASHED = 137
+POINTS = crash_points(gridloom_gateway)
 BODY = {"model": "m", "prompt": "p"}
 KEYED = [point for point in POINTS if point.startswith("gateway.key_")]
 BATCHES = "/v1/batches"
@@ -40,40 +34,19 @@ CHAT: dict[str, Any] = {
     "endpoint": "/v1/chat/completions",
     "body": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
 }
-Process = asyncio.subprocess.Process
-StartDoomed = Callable[[str], Awaitable[tuple[Process, str]]]
+StartDoomed = Callable[[str], tuple[Running, str]]
 
 
 @pytest.fixture
-async def start_doomed(gateway: RunningGateway) -> AsyncIterator[StartDoomed]:
+def start_doomed(gateway: RunningGateway, tmp_path: Path) -> Iterator[StartDoomed]:
     """Starts a second gateway, as a process that ends at a crash point. Returns it and its base URL."""
-    started: list[Process] = []
+    with processes_of(GATEWAY, partial(structs.replace, gateway.settings), tmp_path) as start:
 
-    async def start(point: str) -> tuple[Process, str]:
-        port = free_port()
-        known = {each.name: getattr(gateway.settings, each.name) for each in fields(Settings)} | {"port": port}
-        environment = {environment_name(GATEWAY, name): _text(value) for name, value in known.items()}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gridloom_gateway",
-            env=environment | {"GRIDLOOM_CRASH_AT": point, "PATH": os.environ.get("PATH", "")},
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        started.append(process)
-        return process, f"http://127.0.0.1:{port}"
+        def start_second(point: str) -> tuple[Running, str]:
+            port = free_port()
+            return start(point, port=port), f"http://127.0.0.1:{port}"
 
-    yield start
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        yield start_second
 
 
 async def until_it_serves(client: ApiClient) -> None:
@@ -99,12 +72,12 @@ def test_the_steps_of_a_keyed_request_are_known() -> None:
 async def test_whoever_asks_again_after_a_crash_gets_the_one_job(
     client: ApiClient, scheduler: ScriptedScheduler, start_doomed: StartDoomed, point: str
 ) -> None:
-    process, url = await start_doomed(point)
+    process, url = start_doomed(point)
     async with ApiClient(url, client.key) as doomed:
         await until_it_serves(doomed)
         with pytest.raises(ClientError):
             await submit(doomed)
-    assert await process.wait() == CRASHED
+    await until_crashed(process)
     made_before = list(scheduler.jobs)
 
     answers = [await submit(client), await submit(client)]
@@ -120,12 +93,12 @@ async def test_no_job_of_a_batch_is_without_it_and_asked_again_all_are_there(
     client: ApiClient, scheduler: ScriptedScheduler, start_doomed: StartDoomed, point: str, jobs: int
 ) -> None:
     scheduler.models.append(ModelEntry(model="m", family="m", workers=1))
-    process, url = await start_doomed(point)
+    process, url = start_doomed(point)
     async with ApiClient(url, client.key) as doomed:
         await until_it_serves(doomed)
         with pytest.raises(ClientError):
             await doomed.call("POST", BATCHES, {"requests": [CHAT, CHAT]}, key="k")
-    assert await process.wait() == CRASHED
+    await until_crashed(process)
     assert (len(scheduler.bundles), len(scheduler.jobs)) == (1, jobs)
 
     answer = await client.call("POST", BATCHES, {"requests": [CHAT, CHAT]}, key="k")

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
+from gridloom_contract.registry import QUOTA
 from gridloom_contract.streams import STREAMS
 from gridloom_kit.clock import SystemClock
-from gridloom_kit.run import live
 from gridloom_kit.streams import ensure_streams
 from gridloom_quota.service import build
 from gridloom_quota.settings import Settings
 from gridloom_testing.holding import Holder
-from gridloom_testing.plugin import OpenBus, UrlOf
-from gridloom_testing.servers import NatsServer
+from gridloom_testing.plugin import OpenBus, PlacesOf
+from gridloom_testing.replicas import Replica, running
 from integration.quota.scripted import Gateway, Ledger, Scheduler
 
 SettingsFor = Callable[..., Settings]
-StartQuota = Callable[..., Awaitable["Replica"]]
+StartQuota = Callable[..., Awaitable["QuotaReplica"]]
 
 
 class ShiftedClock(SystemClock):
@@ -37,40 +36,25 @@ class ShiftedClock(SystemClock):
         return super().now() + self.ahead
 
 
-class Replica:
-    """One quota service. `clock` is its own."""
+@dataclass(frozen=True)
+class QuotaReplica:
+    """One quota service with a clock of its own."""
 
-    def __init__(self, clock: ShiftedClock, task: asyncio.Task[None]) -> None:
-        self.clock = clock
-        self._task = task
+    clock: ShiftedClock
+    replica: Replica
 
     async def kill(self) -> None:
         """End it without any of its last steps."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Replica]:
-    """Run a quota service; on leaving, it is stopped in order."""
-    stop, clock = asyncio.Event(), ShiftedClock()
-    async with asyncio.TaskGroup() as tasks:
-        serving = live(partial(build, clock=clock), settings, "quota", stop)
-        yield Replica(clock, tasks.create_task(serving))
-        stop.set()
+        await self.replica.kill()
 
 
 @pytest.fixture
-def quota_settings(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str) -> SettingsFor:
+def quota_settings(places_of: PlacesOf) -> SettingsFor:
     """Settings with short waits; a test changes what it is about."""
 
     def settings(**changes: Any) -> Settings:
         usual: dict[str, Any] = {
-            "nats_url": nats_server.url,
-            "nats_user": "quota",
-            "nats_password": nats_server.secrets.nats_passwords["quota"],
-            "mongo_url": mongo_url_of("quota"),
-            "mongo_database": database_name,
+            **places_of(QUOTA),
             "stop_grace_seconds": 2.0,
         }
         return Settings(**(usual | changes))
@@ -108,15 +92,16 @@ async def start_quota(quota_settings: SettingsFor, gateway: Gateway) -> AsyncIte
     """Starts one more replica and waits until it answers."""
     async with Holder() as holder:
 
-        async def start(**changes: Any) -> Replica:
-            replica = await holder.open(running(quota_settings(**changes)))
+        async def start(**changes: Any) -> QuotaReplica:
+            clock = ShiftedClock()
+            replica = await holder.open(running(partial(build, clock=clock), quota_settings(**changes), QUOTA))
             await gateway.until_answered()
-            return replica
+            return QuotaReplica(clock, replica)
 
         yield start
 
 
 @pytest.fixture
-async def quota(start_quota: StartQuota, scheduler: Scheduler, ledger: Ledger) -> Replica:
+async def quota(start_quota: StartQuota, scheduler: Scheduler, ledger: Ledger) -> QuotaReplica:
     """One running quota service with everybody around it."""
     return await start_quota()

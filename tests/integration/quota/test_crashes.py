@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from msgspec.structs import fields
 
 import gridloom_quota
 from gridloom_contract.fault import FaultError
-from gridloom_kit.settings import environment_name
-from gridloom_quota.settings import Settings
+from gridloom_contract.registry import QUOTA
+from gridloom_kit.bus import Bus
+from gridloom_testing.crashes import StartProcess, crash_points, deliver_again_soon, processes_of, until_crashed
+from gridloom_testing.plugin import OpenBus
 from integration.quota.conftest import SettingsFor
 from integration.quota.scripted import Gateway, JobStory, Ledger, Scheduler
 
-SOURCES = Path(gridloom_quota.__file__).parent
-POINTS = sorted(
-    {point for path in SOURCES.rglob("*.py") for point in re.findall(r'point\("(.+?)"\)', path.read_text())}
-)
-CRASHED = 137
+POINTS = crash_points(gridloom_quota)
 Answer = TypeVar("Answer")
 PASSAGES = {"quota.stored": (1, 2, 4), "quota.copied": (1, 4), "quota.plan_stored": (1, 2)}
 """At which passages of a point to crash, where the first is not enough."""
-REDELIVERY_SECONDS = 40
-Process = asyncio.subprocess.Process
-StartProcess = Callable[..., Awaitable[Process]]
 
 
 @dataclass(frozen=True)
@@ -41,35 +33,15 @@ class Around:
     gateway: Gateway
     scheduler: Scheduler
     ledger: Ledger
+    own_bus: Bus
 
 
 @pytest.fixture
-async def start_process(quota_settings: SettingsFor) -> AsyncIterator[StartProcess]:
+def start_process(quota_settings: SettingsFor, tmp_path: Path) -> Iterator[StartProcess]:
     """Starts the quota service as a process that may crash at a point."""
-    started: list[Process] = []
-
-    async def start(crash_at: str = "") -> Process:
-        settings = quota_settings(grant_seconds=1.0, grant_grace_seconds=1.0)
-        environment = {
-            environment_name("quota", each.name): str(getattr(settings, each.name)) for each in fields(Settings)
-        }
-        armed = {"GRIDLOOM_CRASH_AT": crash_at} if crash_at else {}
-        path = {"PATH": os.environ.get("PATH", "")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gridloom_quota",
-            env={**environment, **armed, **path},
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    settings = partial(quota_settings, grant_seconds=1.0, grant_grace_seconds=1.0)
+    with processes_of(QUOTA, settings, tmp_path) as start:
+        yield start
 
 
 def test_every_point_is_found() -> None:
@@ -77,30 +49,27 @@ def test_every_point_is_found() -> None:
 
 
 @pytest.fixture
-def around(gateway: Gateway, scheduler: Scheduler, ledger: Ledger) -> Around:
-    """Everybody around the quota service."""
-    return Around(gateway, scheduler, ledger)
+async def around(gateway: Gateway, scheduler: Scheduler, ledger: Ledger, bus_for: OpenBus) -> Around:
+    """Everybody around the quota service, and a bus with its rights."""
+    return Around(gateway, scheduler, ledger, await bus_for(QUOTA))
 
 
-@pytest.mark.slow  # what died unacknowledged is delivered again after half a minute
 @pytest.mark.parametrize(
     ("point", "passage"), [(point, each) for point in POINTS for each in PASSAGES.get(point, (1,))]
 )
 async def test_a_crash_costs_nothing(start_process: StartProcess, around: Around, point: str, passage: int) -> None:
-    gateway, crashing = around.gateway, await start_process(f"{point}:{passage}")
+    gateway, crashing = around.gateway, start_process(f"{point}:{passage}")
     await gateway.until_answered()
     async with asyncio.TaskGroup() as tasks:
-        work, dying = tasks.create_task(_work(around)), tasks.create_task(crashing.wait())
-        async with asyncio.timeout(20):
-            await dying
-        assert dying.result() == CRASHED
-        await start_process()
+        work = tasks.create_task(_work(around))
+        await until_crashed(crashing)
+        start_process()
         async with asyncio.timeout(20):
             await work
 
     await gateway.until_answered()
-    # What the dead process had in hand is delivered again once its acknowledgement is overdue.
-    await gateway.until("acme", lambda month: (month.used, month.reserved) == (270, 0), REDELIVERY_SECONDS)
+    await deliver_again_soon(around.own_bus, QUOTA)
+    await gateway.until("acme", lambda month: (month.used, month.reserved) == (270, 0))
     await gateway.until("acme", lambda month: month.headroom == 3_000 - 270)
     assert (await gateway.verify()).differences == ()
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import re
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,45 +17,22 @@ from gridloom_contract.registry import USAGE
 from gridloom_contract.usage import GetUsage, UsageReport
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_kit.mongo import Database
-from gridloom_kit.settings import environment_name
+from gridloom_testing.crashes import StartProcess, crash_points, processes_of, until_crashed
 from gridloom_usage.rules.lines import key_of
 from gridloom_usage.rules.questions import question_of, report_of
 from integration.usage.conftest import SettingsFor, StartUsage
 from integration.usage.scripted import Asker, ScriptedScheduler
 from unit.usage.facts import a_finish, another_finish, plain_sums
 
-KILLED = 137
-SOURCES = Path(gridloom_usage.__file__).parent
-POINTS = sorted(
-    {name for source in SOURCES.rglob("*.py") for name in re.findall(r'\bpoint\("(\S+?)"\)', source.read_text())}
-)
+POINTS = crash_points(gridloom_usage)
 EVERYTHING = ("day", "tag", "model", "key")
-
-StartProcess = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
 
 @pytest.fixture
-async def start_process(usage_settings: SettingsFor, tmp_path: Path) -> AsyncIterator[StartProcess]:
+def start_process(usage_settings: SettingsFor, tmp_path: Path) -> Iterator[StartProcess]:
     """Starts the service as a process that dies at a crash point."""
-    started: list[asyncio.subprocess.Process] = []
-
-    async def start(crash_at: str = "", **changes: object) -> asyncio.subprocess.Process:
-        values = msgspec.structs.asdict(usage_settings(**changes))
-        environment = {environment_name(USAGE, field): str(value) for field, value in values.items()}
-        with (tmp_path / "log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gridloom_usage"),
-                env={**os.environ, **environment, "GRIDLOOM_CRASH_AT": crash_at},
-                stdout=log,
-            )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    with processes_of(USAGE, usage_settings, tmp_path) as start:
+        yield start
 
 
 @dataclass(frozen=True)
@@ -140,12 +114,11 @@ async def test_nothing_is_lost_or_doubled_by_a_crash(name: str, passage: int, sc
     await scene.asker.until_counted(len(early))
     await before.stop()
 
-    dying = await scene.start_process(f"{name}:{passage}", batch_endings=16, catch_up_seconds=0.2)
+    dying = scene.start_process(f"{name}:{passage}", batch_endings=16, catch_up_seconds=0.2)
     again = [another_finish(first) for first in early]
     scene.scheduler.ended(*untold)
     await scene.scheduler.tell(*told, *again)
-    async with asyncio.timeout(20):
-        assert await dying.wait() == KILLED
+    await until_crashed(dying)
 
     await scene.start_usage()
     await expect_exact_books([*early, *told, *untold, *again], scene)
@@ -157,20 +130,19 @@ async def test_a_service_that_is_killed_again_and_again_under_load_counts_exactl
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(scene.scheduler.tell(*facts))
         for _ in range(4):
-            process = await scene.start_process(batch_endings=16, catch_up_seconds=0.2)
+            process = scene.start_process(batch_endings=16, catch_up_seconds=0.2)
             await scene.asker.until_answered()
             await asyncio.sleep(random.random() / 4)  # anywhere in its work
             process.kill()
-            await process.wait()
     await scene.start_usage()
     await expect_exact_books(facts, scene)
     await until_closed(scene.database)
 
 
 async def test_a_replica_finishes_what_another_left(scene: Scene) -> None:
-    dying = await scene.start_process("usage.lines_written", catch_up_seconds=60)
+    dying = scene.start_process("usage.lines_written", catch_up_seconds=60)
     await scene.scheduler.tell(*(facts := facts_of(5)))
-    await dying.wait()
+    await until_crashed(dying)
     left = await scene.database["batches"].find_one({})
     assert left is not None
     await scene.database["batches"].delete_one({})

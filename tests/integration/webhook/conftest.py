@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +10,9 @@ import pytest
 
 from gridloom_contract.registry import GATEWAY, SCHEDULER, WEBHOOK
 from gridloom_kit.mongo import Database
-from gridloom_kit.run import live
 from gridloom_testing.holding import Holder
-from gridloom_testing.plugin import OpenBus, UrlOf
+from gridloom_testing.plugin import OpenBus, PlacesOf
+from gridloom_testing.replicas import Replica, running
 from gridloom_testing.servers import NatsServer
 from gridloom_webhook.service import build
 from gridloom_webhook.settings import Settings
@@ -23,42 +21,16 @@ from integration.webhook.scripted import ScriptedGateway, ScriptedScheduler
 from unit.webhook.facts import MASTER_KEY
 
 SettingsFor = Callable[..., Settings]
-StartWebhook = Callable[..., Awaitable["Replica"]]
-
-
-class Replica:
-    """One webhook service. Use it with `async with running(…)`."""
-
-    def __init__(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
-        self._task = task
-        self._stop = stop
-
-    async def stop(self) -> None:
-        """End it as SIGTERM does."""
-        self._stop.set()
-        await asyncio.wait([self._task])
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Replica]:
-    """Run a webhook service; on leaving, it is stopped in order."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        yield Replica(tasks.create_task(live(build, settings, WEBHOOK, stop)), stop)
-        stop.set()
+StartWebhook = Callable[..., Awaitable[Replica]]
 
 
 @pytest.fixture
-def webhook_settings(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str) -> SettingsFor:
+def webhook_settings(places_of: PlacesOf) -> SettingsFor:
     """Settings of a service in a hurry; a test changes what it is about."""
 
     def settings(**changes: Any) -> Settings:
         usual: dict[str, Any] = {
-            "nats_url": nats_server.url,
-            "nats_user": WEBHOOK,
-            "nats_password": nats_server.secrets.nats_passwords[WEBHOOK],
-            "mongo_url": mongo_url_of(WEBHOOK),
-            "mongo_database": database_name,
+            **places_of(WEBHOOK),
             "master_key": MASTER_KEY,
             "allow_private": True,
             "schedule_seconds": (0, 0.1, 0.1),
@@ -99,7 +71,7 @@ async def start_webhook(webhook_settings: SettingsFor, gateway: ScriptedGateway)
     async with Holder() as holder:
 
         async def start(**changes: Any) -> Replica:
-            replica = await holder.open(running(webhook_settings(**changes)))
+            replica = await holder.open(running(build, webhook_settings(**changes), WEBHOOK))
             await gateway.until_answered()
             return replica
 

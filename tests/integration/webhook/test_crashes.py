@@ -3,76 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 import gridloom_webhook
 from gridloom_contract.registry import WEBHOOK
-from gridloom_contract.streams import EVENTS
+from gridloom_kit.bus import Bus
 from gridloom_kit.mongo import Database
-from gridloom_kit.settings import environment_name
+from gridloom_testing.crashes import StartProcess, crash_points, deliver_again_soon, processes_of, until_crashed
 from gridloom_testing.plugin import OpenBus
 from integration.webhook.conftest import Scene, SettingsFor
 from integration.webhook.receivers import ok, status
 from unit.webhook.facts import an_acceptance, an_end
 
-KILLED = 137
-SOURCES = Path(gridloom_webhook.__file__).parent
-POINTS = sorted(
-    {name for source in SOURCES.rglob("*.py") for name in re.findall(r'\bpoint\("(\S+?)"\)', source.read_text())}
-)
-
-StartProcess = Callable[..., Awaitable[asyncio.subprocess.Process]]
-Shorten = Callable[[], Awaitable[None]]
+POINTS = crash_points(gridloom_webhook)
 
 
 @pytest.fixture
-async def start_process(webhook_settings: SettingsFor, tmp_path: Path) -> AsyncIterator[StartProcess]:
+def start_process(webhook_settings: SettingsFor, tmp_path: Path) -> Iterator[StartProcess]:
     """Starts the service as a process that dies at a crash point."""
-    started: list[asyncio.subprocess.Process] = []
-
-    async def start(crash_at: str = "", **changes: object) -> asyncio.subprocess.Process:
-        values = msgspec.structs.asdict(webhook_settings(**changes))
-        environment = {environment_name(WEBHOOK, field): spelled(value) for field, value in values.items()}
-        with (tmp_path / "log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gridloom_webhook"),
-                env={**os.environ, **environment, "GRIDLOOM_CRASH_AT": crash_at},
-                stdout=log,
-            )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    with processes_of(WEBHOOK, webhook_settings, tmp_path) as start:
+        yield start
 
 
 @pytest.fixture
-async def deliver_again_soon(bus_for: OpenBus) -> Shorten:
-    """Has the server repeat what the dead process had in hand after a second instead of half a minute."""
-    bus = await bus_for(WEBHOOK)
-
-    async def shorten() -> None:
-        info = await bus.js_api(f"CONSUMER.INFO.{EVENTS}.{WEBHOOK}")
-        config = info["config"] | {"ack_wait": 1_000_000_000}
-        await bus.js_api(f"CONSUMER.CREATE.{EVENTS}.{WEBHOOK}", {"stream_name": EVENTS, "config": config})
-
-    return shorten
-
-
-def spelled(value: object) -> str:
-    """Return a setting as an environment has it."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+async def own_bus(bus_for: OpenBus) -> Bus:
+    """A bus with the rights of the service."""
+    return await bus_for(WEBHOOK)
 
 
 async def all_delivered(database: Database, count: int) -> None:
@@ -92,18 +52,18 @@ def test_every_step_has_a_crash_point() -> None:
 @pytest.mark.parametrize("passage", [1, 4])
 @pytest.mark.parametrize("point", POINTS)
 async def test_no_webhook_is_lost_at(
-    point: str, passage: int, scene: Scene, start_process: StartProcess, deliver_again_soon: Shorten
+    point: str, passage: int, scene: Scene, start_process: StartProcess, own_bus: Bus
 ) -> None:
     # The first attempts fail, so that deliveries are also claimed from the record and not only sent as they come.
-    scene.receiver.behaviours = [*[status(500)] * 30, ok]
-    settings = {"schedule_seconds": (0, *[0.05] * 30), "breaker_failures": 1000}
-    doomed = await start_process(f"{point}:{passage}", **settings)
+    scene.receiver.behaviours = [*[status(500)] * 8, ok]
+    settings = {"schedule_seconds": (0, *[0.05] * 30), "breaker_failures": 1000, "lease_seconds": 1.5}
+    doomed = start_process(f"{point}:{passage}", **settings)
     jobs = [an_acceptance(f"{scene.receiver.url}/{number}") for number in range(6)]
     await scene.scheduler.tell(*jobs)
     await scene.scheduler.tell(*(an_end(job.job) for job in jobs))
-    assert await asyncio.wait_for(doomed.wait(), 30) == KILLED
+    await until_crashed(doomed)
     await scene.start_webhook(**settings)
-    await deliver_again_soon()
+    await deliver_again_soon(own_bus, WEBHOOK)
     await all_delivered(scene.database, 6)
     sent = Counter((one.id, one.headers["x-gridloom-delivery-attempt"]) for one in scene.receiver.requests)
     assert {event for event, _ in sent} == {f"evt_{job.job}_4" for job in jobs}
@@ -112,18 +72,15 @@ async def test_no_webhook_is_lost_at(
     assert len({one.body for one in scene.receiver.requests}) == 6
 
 
-async def test_killed_at_any_moment_it_goes_on(
-    scene: Scene, start_process: StartProcess, deliver_again_soon: Shorten
-) -> None:
+async def test_killed_at_any_moment_it_goes_on(scene: Scene, start_process: StartProcess, own_bus: Bus) -> None:
     jobs = [an_acceptance(scene.receiver.url) for _ in range(200)]
-    doomed = await start_process()
+    doomed = start_process()
     await scene.gateway.until_answered()
     await scene.scheduler.tell(*jobs)
     await scene.scheduler.tell(*(an_end(job.job) for job in jobs))
     await scene.receiver.received(40)
     doomed.kill()
-    await doomed.wait()
     await scene.start_webhook()
-    await deliver_again_soon()
+    await deliver_again_soon(own_bus, WEBHOOK)
     await all_delivered(scene.database, 200)
     assert {one.id for one in scene.receiver.requests} == {f"evt_{job.job}_4" for job in jobs}

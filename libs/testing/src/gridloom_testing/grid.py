@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 
 from gridloom_contract.registry import BLOB, GATEWAY, QUOTA, SCHEDULER, WORKER
-from gridloom_kit.settings import environment_name
 from gridloom_local.home import Home
 from gridloom_local.plan import MONGO, NATS, PORTS, S3, SYNTHETIC, Plan
 from gridloom_local.readiness import says_ready
@@ -124,7 +123,7 @@ class Grid:
         internal_port = free_port()
         program = next(each for each in self._plan(folder, token).programs() if each.name == service)
         chosen = self._places(service, folder) | {"internal_port": internal_port} | settings
-        overrides = {environment_name(service, field): _text(value) for field, value in chosen.items()}
+        overrides = nursery.variables(service, chosen)
         return Server(
             name=name,
             argv=tuple(program.command),
@@ -160,9 +159,3 @@ def open_grid(infra: Infra, mongo: MongoServer, folder: Path) -> Iterator[Grid]:
         nats.kill()
         grid.s3.kill()
         mongo.databases.give_back(database)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)

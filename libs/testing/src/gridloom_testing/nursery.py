@@ -21,6 +21,7 @@ from multiprocessing.forkserver import set_forkserver_preload
 from pathlib import Path
 from typing import Final
 
+from gridloom_kit.settings import environment_name
 from gridloom_local.running import Running, end_with_parent
 from gridloom_local.servers import Server
 
@@ -71,6 +72,11 @@ def start(server: Server) -> Running:
     return Running(server, _Child(process))
 
 
+def variables(service: str, settings: Mapping[str, object]) -> dict[str, str]:
+    """Return the environment that tells a service its settings."""
+    return {environment_name(service, field): _text(value) for field, value in settings.items()}
+
+
 async def ended(child: Running) -> int:
     """Return how a process ended once it has: its exit code, or a signal as a negative number."""
     while (code := child.returncode) is None:  # noqa: ASYNC110 - a process tells no event loop
@@ -81,6 +87,12 @@ async def ended(child: Running) -> int:
 def _warm_context() -> ForkServerContext:
     set_forkserver_preload([*_LIBRARIES, __name__])
     return multiprocessing.get_context("forkserver")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 def _become(arguments: tuple[str, ...], environment: Mapping[str, str], directory: Path, log: Path) -> None:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from gridloom_testing.servers import Infra, MongoServer, NatsServer, S3Server
 
 OpenBus = Callable[[str], Awaitable[Bus]]
 UrlOf = Callable[[str], str]
+PlacesOf = Callable[[str], dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +91,22 @@ def database_name(mongo_server: MongoServer) -> Iterator[str]:
 def mongo_url_of(mongo_server: MongoServer, database_name: str) -> UrlOf:
     """Return the URL with which a service reaches the test's database, with that service's rights only."""
     return lambda service: mongo_server.url_of(service, database_name)
+
+
+@pytest.fixture
+def places_of(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str) -> PlacesOf:
+    """Return the settings that tell a service where its servers are."""
+
+    def places(service: str) -> dict[str, Any]:
+        return {
+            "nats_url": nats_server.url,
+            "nats_user": service,
+            "nats_password": nats_server.secrets.nats_passwords[service],
+            "mongo_url": mongo_url_of(service),
+            "mongo_database": database_name,
+        }
+
+    return places
 
 
 @pytest.fixture
