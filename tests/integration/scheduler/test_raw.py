@@ -171,6 +171,15 @@ async def test_a_model_is_listed_from_the_moment_at_which_its_worker_was_welcome
     assert listed == [1, 2, 3, 4, 5]
 
 
+async def test_a_model_is_listed_while_somebody_takes_jobs_for_it(gateway: Gateway, busy: ScriptedWorker) -> None:
+    question = ListModels(account=ACCOUNT, online_only=True)
+    listed = [len((await gateway.ask(registry.LIST_MODELS, question)).models)]
+    for drain in (True, False):
+        await gateway.ask(registry.DRAIN_WORKER, DrainWorker(worker=busy.id, drain=drain))
+        listed.append(len((await gateway.ask(registry.LIST_MODELS, question)).models))
+    assert listed == [2, 0, 2]
+
+
 async def test_who_needs_a_provider_gets_a_busy_one(gateway: Gateway, busy: ScriptedWorker) -> None:
     await gateway.submit(needs_provider=True)
     await gateway.submit(needs_provider=True, node=busy.id)

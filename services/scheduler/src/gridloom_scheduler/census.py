@@ -75,11 +75,11 @@ class Census:
         return sum(worker.slots for worker in workers), mean
 
     def of_model(self, model: str, account: str) -> list[WorkerRecord]:
-        """Return the online workers that serve a model to an account."""
+        """Return the online workers that serve a model to an account, and are given new jobs."""
         return [
             worker
             for worker in self._online
-            if _admits(worker, account) and any(offer.model == model for offer in worker.offers)
+            if not worker.draining and _admits(worker, account) and any(offer.model == model for offer in worker.offers)
         ]
 
 
