@@ -119,7 +119,7 @@ def errors() -> Any:
     stranger = OpenAI(base_url=URL, api_key="wrong", max_retries=0)
     broken: Any = [{"role": "user", "content": "[[fail]]"}]
     wrong: Any = [{"role": "user", "content": "[[reject]]"}]
-    sound = ("loom.wav", b"RIFF")
+    sound, picture = ("loom.wav", b"RIFF"), ("loom.png", b"PNG")
     return {
         "unknown_model": refused(lambda: client.chat.completions.create(model="nobody", messages=HELLO)),
         "wrong_key": refused(stranger.models.list),
@@ -127,6 +127,7 @@ def errors() -> Any:
         "refused_by_engine": refused(lambda: client.chat.completions.create(model="synthetic", messages=wrong)),
         "broken_engine": refused(lambda: patient.chat.completions.create(model="synthetic", messages=broken)),
         "images": refused(lambda: client.images.generate(model="synthetic", prompt="a loom")),
+        "edit": refused(lambda: client.images.edit(model="synthetic", image=picture, prompt="a loom")),
         "speech": refused(lambda: client.audio.speech.create(model="synthetic", voice="alloy", input="Loom")),
         "transcription": refused(lambda: client.audio.transcriptions.create(model="synthetic", file=sound)),
         "no_such_model": refused(lambda: client.models.retrieve("no/such/model")),

@@ -126,6 +126,7 @@ ERRORS = {
     "refused_by_engine": ("BadRequestError", 400, "invalid_request", None),
     "broken_engine": ("InternalServerError", 502, "upstream_error", None),
     "images": ("NotFoundError", 404, "not_found", None),
+    "edit": ("NotFoundError", 404, "not_found", None),
     "speech": ("NotFoundError", 404, "not_found", None),
     "transcription": ("NotFoundError", 404, "not_found", None),
     "no_such_model": ("NotFoundError", 404, "not_found", None),
