@@ -82,7 +82,7 @@ async def test_a_slow_reader_gets_all_of_it_page_by_page() -> None:
     texts += await read_all(hearing)
 
     assert "".join(texts) == tokens.text
-    assert max(map(len, texts)) <= 1500 * KIBIBYTE
+    assert max(map(len, texts)) <= 512 * KIBIBYTE
     assert tokens.pages <= 40 / 4 + 1, "what was read once is not read again"
 
 

@@ -19,7 +19,7 @@ from gridloom_gateway.transcript import Transcript
 from gridloom_gateway.updates import Ended, Position, Said, StartedOver, Update
 
 _MAX_UNREAD_CHUNKS = 4096
-_MAX_UNREAD_CHARACTERS = 1024 * 1024
+_MAX_UNREAD_CHARACTERS = 512 * 1024
 """What a slow reader leaves unread beyond this is dropped here and read from the token stream later."""
 _MAX_STRANGE_CHUNKS = 256
 

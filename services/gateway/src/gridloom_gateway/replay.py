@@ -19,7 +19,7 @@ log = get_logger()
 
 _DIRECT_GET = f"{API_PREFIX}DIRECT.GET.{TOKENS}"
 _BATCH = 512
-_PAGE_BYTES = 512 * 1024
+_PAGE_BYTES = 256 * 1024
 _MAX_CHUNKS = 200_000
 _MAX_CHARACTERS = 32 * 1024 * 1024
 """A worker is a stranger: what it streamed must not fill our memory."""
