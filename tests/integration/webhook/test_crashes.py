@@ -20,6 +20,14 @@ from integration.webhook.receivers import ok, status
 from unit.webhook.facts import an_acceptance, an_end
 
 POINTS = crash_points(gridloom_webhook)
+QUICK = {
+    "schedule_seconds": (0, *[0.05] * 30),
+    "breaker_failures": 1000,
+    "breaker_seconds": 0.02,
+    "breaker_most_seconds": 0.04,
+    "total_seconds": 0.5,
+    "lease_seconds": 1.0,
+}
 
 
 @pytest.fixture
@@ -56,13 +64,12 @@ async def test_no_webhook_is_lost_at(
 ) -> None:
     # The first attempts fail, so that deliveries are also claimed from the record and not only sent as they come.
     scene.receiver.behaviours = [*[status(500)] * 8, ok]
-    settings = {"schedule_seconds": (0, *[0.05] * 30), "breaker_failures": 1000, "lease_seconds": 1.5}
-    doomed = start_process(f"{point}:{passage}", **settings)
+    doomed = start_process(f"{point}:{passage}", **QUICK)
     jobs = [an_acceptance(f"{scene.receiver.url}/{number}") for number in range(6)]
     await scene.scheduler.tell(*jobs)
     await scene.scheduler.tell(*(an_end(job.job) for job in jobs))
     await until_crashed(doomed)
-    await scene.start_webhook(**settings)
+    await scene.start_webhook(**QUICK)
     await deliver_again_soon(own_bus, WEBHOOK)
     await all_delivered(scene.database, 6)
     sent = Counter((one.id, one.headers["x-gridloom-delivery-attempt"]) for one in scene.receiver.requests)
