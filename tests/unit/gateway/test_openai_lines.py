@@ -175,7 +175,7 @@ async def test_lines_come_in_portions_numbered_as_they_are_in_the_file(tmp_path:
     path = tmp_path / "lines"
     path.write_bytes(b"a\n\n  \r\nb\nc\nd")
     found = [[(line.number, line.text.strip()) for line in lines] async for lines in portions(path, 2)]
-    assert found == [[(1, b"a")], [(4, b"b")], [(5, b"c"), (6, b"d")]]
+    assert found == [[(1, b"a"), (4, b"b")], [(5, b"c"), (6, b"d")], []]
     rest = [line.number async for lines in portions(path, 2, after=4) for line in lines]
     assert rest == [5, 6]
 
@@ -191,7 +191,14 @@ async def test_a_file_of_another_system_is_read_as_it_is_meant(tmp_path: Path) -
 async def test_a_file_with_nothing_but_blanks_has_no_lines(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b"\xef\xbb\xbf\r\n  \n")
-    assert [lines async for lines in portions(path, 10)] == []
+    assert [lines async for lines in portions(path, 10)] == [[]]
+
+
+async def test_very_many_blanks_are_not_looked_at_in_one_go(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"\n" * 200_000 + b"a\n")
+    found = [[line.number for line in lines] async for lines in portions(path, 10)]
+    assert found == [[], [], [], [200_001]]
 
 
 def test_the_model_is_known_that_all_lines_name() -> None:

@@ -20,7 +20,7 @@ from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.jobs import Job
 from gridloom_contract.vocabulary import State
 from gridloom_domain import ids
-from gridloom_domain.batch import living
+from gridloom_domain.batch import MOST_LINES, living
 from gridloom_domain.errors import Unavailable
 from gridloom_domain.job import is_terminal
 from gridloom_gateway.batches import Batches
@@ -69,7 +69,7 @@ class Work:
     def __init__(self, tools: Tools, batch: Batch, lease: str) -> None:
         self._tools = tools
         self._lease = lease
-        self._renew_at = 0.0
+        self._renew_at = tools.clock.monotonic() + tools.lease_seconds / _RENEWED_BEFORE
         self._spent = Spent()
         self.batch = batch
 
@@ -121,6 +121,7 @@ class Work:
             async with library.reading(entry) as pieces:
                 async for piece in pieces:
                     await asyncio.to_thread(file.write, piece)
+                    await self._keep()
         return path
 
     async def _is_inspected(self, path: Path) -> bool:
@@ -130,6 +131,9 @@ class Work:
         inspection = self._tools.language.inspection(self.batch)
         async for lines in portions(path, _HANDED_IN_AT_ONCE):
             await asyncio.to_thread(inspection.take, lines)
+            await self._keep()
+            if inspection.total > MOST_LINES:
+                break
         errors = inspection.errors()
         if errors:
             await self._done(errors=errors)
@@ -144,7 +148,8 @@ class Work:
             await self._hand_in_all(lines)
             if self._is_interrupted():
                 return
-            await self._note(lines_submitted=lines[-1].number)
+            if lines:
+                await self._note(lines_submitted=lines[-1].number)
         await self._note(is_submitted=True)
 
     async def _hand_in_all(self, lines: Sequence[Line]) -> None:
