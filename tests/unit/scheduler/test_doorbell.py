@@ -44,7 +44,8 @@ async def test_another_replica_tells_of_its_workers_beside_what_waits(
     assert ear.heard == heard
 
 
-def test_a_worker_that_comes_or_is_decided_about_is_news_here(doorbell: Doorbell, ear: Ear) -> None:
+def test_a_worker_that_comes_goes_or_is_decided_about_is_news_here(doorbell: Doorbell, ear: Ear) -> None:
     doorbell.welcome(a_worker_id(), [exact_route("m")])
+    doorbell.tell_of(a_worker_id())
     doorbell.look_again(a_worker_id())
-    assert ear.heard == 2
+    assert ear.heard == 3

@@ -83,8 +83,12 @@ class Doorbell:
 
     def welcome(self, worker: str, routes: Collection[str]) -> None:
         """A worker of ours has come that takes from these routes."""
-        self._on_news()
         self.look_at(routes)
+        self.tell_of(worker)
+
+    def tell_of(self, worker: str) -> None:
+        """A worker of ours has come or gone."""
+        self._on_news()
         self.announce([worker_route(worker)])
 
     def look_again(self, worker: str) -> None:

@@ -205,7 +205,7 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
         thawing=Thawing(stores.holds, core.quotas, core.ledger, core.pace, shards.leads),
         reception=reception,
         reconciliation=reconciliation,
-        vigil=Vigil(core.fleet, stores.workers, core.ledger, core.recall, core.chance),
+        vigil=Vigil(core.doorbell, stores.workers, core.ledger, core.recall, core.chance),
         streams=StreamWatch(bus, core.make_streams, core.fleet, core.greeter),
     )
 

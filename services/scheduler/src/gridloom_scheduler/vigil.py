@@ -9,7 +9,8 @@ from gridloom_contract.work import WorkerControl
 from gridloom_kit.log import get_logger
 from gridloom_scheduler import metrics
 from gridloom_scheduler.chance import Chance
-from gridloom_scheduler.fleet import Fleet, Flight, Seat
+from gridloom_scheduler.doorbell import Doorbell
+from gridloom_scheduler.fleet import Flight, Seat
 from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.record import JobRecord
@@ -31,8 +32,9 @@ class Workers(Protocol):
 class Vigil:
     """Watches over the workers of this replica. Looks at memory only; writes when something is lost."""
 
-    def __init__(self, fleet: Fleet, workers: Workers, ledger: Ledger, recall: Recall, chance: Chance) -> None:
-        self._fleet = fleet
+    def __init__(self, doorbell: Doorbell, workers: Workers, ledger: Ledger, recall: Recall, chance: Chance) -> None:
+        self._doorbell = doorbell
+        self._fleet = doorbell.fleet
         self._workers = workers
         self._ledger = ledger
         self._recall = recall
@@ -56,6 +58,7 @@ class Vigil:
         taken = await self._take_back(jobs, message)
         metrics.leases_expired.inc(taken)
         await self._workers.went_offline(seat.id, session)
+        self._doorbell.tell_of(seat.id)
 
     async def _take_back_lost(self, seat: Seat) -> None:
         """Take back what the worker, alive and introduced, has not listed for too long."""
