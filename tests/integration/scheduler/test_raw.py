@@ -146,8 +146,9 @@ async def test_a_job_that_nobody_claimed_in_time_waits_as_long_when_it_is_retrie
 ) -> None:
     job = await gateway.submit(capacity_wait_seconds=0.2)
     await gateway.until(job, State.FAILED)
-    await gateway.ask(registry.RETRY_JOB, RetryJob(job=job, account=ACCOUNT))
+    retried = await gateway.ask(registry.RETRY_JOB, RetryJob(job=job, account=ACCOUNT))
     await gateway.until(job, State.FAILED)
+    assert retried.queued_at > retried.created_at
     assert names_of(await gateway.timeline(job)) == ["accepted", "finished", "retried", "finished"]
 
 

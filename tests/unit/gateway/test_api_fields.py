@@ -139,6 +139,13 @@ def test_the_envelope_of_a_job_has_the_documented_fields(kind: Kind, word: str) 
     }
 
 
+def test_a_job_that_was_retried_is_queued_anew() -> None:
+    job = a_job(created_at=NOON, queued_at=LATER)
+    for document in (openai.envelope_of(job), openai.from_job(job)):
+        assert shown(document)["queued_at"] == "2026-06-20T12:00:01.750Z"
+        assert shown(document)["created"] == ids.created_ms(job.job) // 1000
+
+
 @pytest.mark.parametrize(
     ("state", "word", "is_canceled"), [(State.CANCELED, "CANCELED", True), (State.SUCCEEDED, "PROCESSED", False)]
 )

@@ -98,6 +98,30 @@ def test_hours_are_a_limit_to_the_run_time() -> None:
     assert submitted(hours=0.5)[0].timeout_seconds == 1800
 
 
+@pytest.mark.parametrize("change", [{"copies": 1}, {"copies": 16}, {"hours": 0.001}, {"hours": 168}, {"more": "x"}])
+def test_what_is_at_the_edge_of_its_range_is_taken(change: dict[str, Any]) -> None:
+    assert len(submitted(**change)) == change.get("copies", 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"app": "gridrepublic:other"},
+        {"tag": ""},
+        {"commandLine": {"inputs": ["x"]}},
+        {"copies": 0},
+        {"copies": 17},
+        {"copies": 1.5},
+        {"hours": 0},
+        {"hours": 168.1},
+        {"hours": "1"},
+    ],
+)
+def test_what_is_out_of_its_range_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        a_body(**change)
+
+
 def test_copies_are_jobs_of_their_own_and_the_same_when_asked_for_again() -> None:
     body, job = a_body(copies=3), a_job_id()
     first, again = (translate.to_submissions(body, CALLER, job, None) for _ in range(2))

@@ -102,7 +102,8 @@ class JobsSubmitted(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
 class Job(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.document.1"):
     """A job as its owner may see it. Times are the scheduler's. `output` is the whole text once it succeeded, of a raw
     task the JSON of the whole answer (`gridloom_domain.completions`); a large one is the object `output_ref` instead,
-    UTF-8. `streamed_characters` is how many the frames of that answer had.
+    UTF-8. `streamed_characters` is how many the frames of that answer had. It waits, or waited, since `queued_at`:
+    later than `created_at` once it was tried or ordered again.
     """
 
     job: str
@@ -141,6 +142,7 @@ class Job(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.docum
     listed: bool = True
     parent: str | None = None
     streamed_characters: int | None = None
+    queued_at: Instant | None = None
 
 
 class GetJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.get.1"):

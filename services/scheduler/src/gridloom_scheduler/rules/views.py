@@ -16,7 +16,7 @@ _SAME_NAME = (
     *("account", "key", "dialect", "model", "state", "created_at", "match", "tag", "priority", "timeout_seconds"),
     *("deadline_at", "node", "reason", "held_until", "attempt", "worker", "served_model", "claimed_at", "started_at"),
     *("ended_at", "output", "output_ref", "finish_reason", "usage", "error", "task_ref", "data_removed"),
-    *("listed", "parent", "streamed_characters"),
+    *("listed", "parent", "streamed_characters", "queued_at"),
 )
 
 

@@ -78,7 +78,7 @@ def envelope_of(job: jobs.Job) -> shown.JobEnvelope:
         inference_type=INFERENCE_TYPE[job.task.kind],
         model=job.model,
         created=created(job.job),
-        queued_at=moment(job.created_at),
+        queued_at=moment(job.queued_at or job.created_at),
     )
 
 
@@ -92,7 +92,7 @@ def from_job(job: jobs.Job) -> shown.JobDocument:
         model_name=job.model,
         created=created(job.job),
         created_on=moment(job.created_at),
-        queued_at=moment(job.created_at),
+        queued_at=moment(job.queued_at or job.created_at),
         attempts=job.attempt,
         started_at=_moment_if_set(job.started_at),
         completed_at=_moment_if_set(job.ended_at),
