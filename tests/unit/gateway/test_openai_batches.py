@@ -110,7 +110,11 @@ def test_a_batch_ends_before_its_file_does_for_the_results_name_its_lines(minute
     assert translate.with_file(an_order(completion_window="1h"), file).expires_at == at(end)
 
 
-@pytest.mark.parametrize("text", ["", "batch_", "batch_abc", ids.as_base32(FILE), f"file-{ids.as_base32(FILE)}"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "batch_", "batch_abc", ids.as_base32(FILE), f"file-{ids.as_base32(FILE)}"],
+    ids=["nothing", "the prefix", "too short", "a bare id", "a file"],
+)
 def test_what_is_no_id_of_a_batch_is_not_found(text: str) -> None:
     with pytest.raises(NotFound):
         translate.to_batch_id(text)
