@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gridloom_contract.fleet import ModelEntry
 from gridloom_contract.jobs import ListJobs
 from gridloom_contract.vocabulary import State
 from gridloom_testing.clients import JOBS, ApiClient
@@ -155,3 +156,19 @@ async def test_only_jobs_that_wait_count(
     await client.submit()
     [count] = [question for question in scheduler.asked if isinstance(question, ListJobs)]
     assert (count.account, count.states) == (tenant.account, (State.HELD, State.QUEUED))
+
+
+async def test_a_batch_that_has_no_room_is_not_begun_and_has_it_later_with_its_key(
+    client: ApiClient, scheduler: ScriptedScheduler, plans: ScriptedPlans, tenant: Tenant
+) -> None:
+    scheduler.models.append(ModelEntry(model="m", family="m"))
+    request = {"endpoint": "/v1/completions", "body": {"model": "m", "prompt": "Hi"}}
+    await plans.change(tenant.account, max_waiting_jobs=1)
+    refused = await client.call("POST", "/v1/batches", {"requests": [request, request]}, key="k")
+    assert (refused.status, refused.body["error"]["type"]) == (429, "rate_limit_exceeded")
+    assert (scheduler.jobs, scheduler.bundles) == ({}, {})
+
+    await plans.change(tenant.account, max_waiting_jobs=2)
+    taken = await client.call("POST", "/v1/batches", {"requests": [request, request]}, key="k")
+    assert (taken.status, taken.body["queued"]) == (202, 2)
+    assert {job.state for job in scheduler.jobs.values()} == {State.QUEUED}
