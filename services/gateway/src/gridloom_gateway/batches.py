@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -38,15 +39,19 @@ MOST_CANCELED_AT_ONCE: Final = 500
 
 
 class Batches:
-    """One method a question. Batches of another account do not exist."""
+    """One method a question. Batches of another account do not exist.
+
+    `news` is set when there is work that this gateway knows of.
+    """
 
     def __init__(self, questions: Questions, desk: Desk) -> None:
         self._questions = questions
         self._desk = desk
+        self.news = asyncio.Event()
 
     async def create(self, order: CreateBatch) -> Batch:
         """Record a batch and return it; done twice there is one."""
-        return await self._questions.ask(CREATE_BATCH, order, Batch)
+        return await self._told(self._questions.ask(CREATE_BATCH, order, Batch))
 
     async def take_in(self, order: CreateBatch, submissions: Sequence[Submission], *, is_kept: bool) -> Batch:
         """Record a batch that is all here and take its jobs in; return it. Raises what `Desk.submit_all` does.
@@ -79,7 +84,13 @@ class Batches:
 
     async def cancel(self, account: str, batch: str) -> Batch:
         """Cancel the batch, and so many of its jobs at a time; return it. Raises `NotFound`."""
-        return await self._questions.ask(CANCEL_BATCH, CancelBatch(batch=batch, account=account), Batch)
+        order = CancelBatch(batch=batch, account=account)
+        return await self._told(self._questions.ask(CANCEL_BATCH, order, Batch))
+
+    async def _told(self, answer: Awaitable[Batch]) -> Batch:
+        batch = await answer
+        self.news.set()
+        return batch
 
     async def lease(self, seconds: float) -> BatchLeased:
         """Return a batch to work on for some time, if there is one."""

@@ -172,11 +172,11 @@ class _Parts:
             ),
         )
 
-    def clerk(self, desk: Desk, questions: Questions) -> Clerk:
+    def clerk(self, supplies: Supplies) -> Clerk:
         """Return who works on batches."""
         tools = Tools(
-            Batches(questions, desk),
-            desk,
+            supplies.batches,
+            supplies.desk,
             self.library,
             BatchLanguage(),
             self.clock,
@@ -216,7 +216,8 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     rates = Rates(bus, parts.plans, clock)
     entrance = Entrance(door, rates, parts.idempotency(bodies), gathering)
     usage = UsageDesk(bus, parts.plans, clock)
-    dialects = opened(parts.rows, parts.supplies(desk, bodies, questions, usage))
+    supplies = parts.supplies(desk, bodies, questions, usage)
+    dialects = opened(parts.rows, supplies)
     listener = Listener(
         parts.app((*dialects, _operators(parts, bodies, questions, usage)), entrance),
         (settings.host, settings.port),
@@ -241,7 +242,7 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
         ticks=(tick("followers", _FOLLOWER_TICK_SECONDS, followers.tick),),
         tasks=(
             task("http", listener.run),
-            task("clerk", parts.clerk(desk, questions).run),
+            task("clerk", parts.clerk(supplies).run),
             task("key_use", KeyUse(authenticator.take_used, store.note_used, clock).run),
         ),
         checks=(check("mongo", store.ping), check("http", listener.probe)),

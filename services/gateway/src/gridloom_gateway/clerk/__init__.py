@@ -6,6 +6,7 @@ Every gateway has one, and any of them takes any batch; what one leaves behind a
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from gridloom_contract.fault import FaultCode, FaultError
@@ -21,7 +22,7 @@ _IDLE_SECONDS: Final = 1.0
 
 
 class Clerk:
-    """Looks for work once a second, and does it."""
+    """Looks for work once a second, or when there is news, and does it."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -44,9 +45,15 @@ class Clerk:
                 log.exception("batch.failed")
                 is_busy = False
             if not is_busy:
-                await asyncio.sleep(_IDLE_SECONDS)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._tools.batches.news.wait()
 
     async def _work_once(self) -> bool:
+        self._tools.batches.news.clear()
         leased = await self._tools.batches.lease(self._tools.lease_seconds)
         if leased.batch is None:
             return False
