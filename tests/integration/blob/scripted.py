@@ -201,7 +201,13 @@ class Asker:
 
     async def keep(self, content: bytes, **changes: Any) -> FileEntry:
         """Store a file of an account and return it."""
-        usual = {"file": a_job_id(), "account": "acc1", "name": "lines.jsonl", "label": "batch", "keep_seconds": 86_400.0}
+        usual = {
+            "file": a_job_id(),
+            "account": "acc1",
+            "name": "lines.jsonl",
+            "label": "batch",
+            "keep_seconds": 86_400.0,
+        }
         order = CreateFile(**(usual | {"size_bytes": len(content)} | changes))
         slot: FileSlot = await self._bus.request(registry.CREATE_FILE, order, timeout_seconds=10)
         assert slot.upload_url is not None

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import re
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
-import msgspec
 import pytest
 
 import gridloom_blob
@@ -25,16 +21,12 @@ from gridloom_contract.jobs import Job
 from gridloom_contract.registry import BLOB
 from gridloom_contract.vocabulary import State
 from gridloom_kit.mongo import Database
-from gridloom_kit.settings import environment_name
+from gridloom_testing.crashes import StartProcess, crash_points, processes_of, until_crashed
 from gridloom_testing.servers import S3Server
 from integration.blob.conftest import SettingsFor, StartBlob
 from integration.blob.scripted import PNG, Asker, ScriptedScheduler, keys_in, now
 
-KILLED = 137
-SOURCES = Path(gridloom_blob.__file__).parent
-POINTS = sorted(
-    {name for source in SOURCES.rglob("*.py") for name in re.findall(r'\bpoint\("(\S+?)"\)', source.read_text())}
-)
+POINTS = crash_points(gridloom_blob)
 HURRY = {
     "upload_seconds": 2,
     "settle_seconds": 0.3,
@@ -42,34 +34,16 @@ HURRY = {
     "orphan_seconds": 2.0,
     "recheck_seconds": 0.5,
     "sweep_seconds": 0.1,
-    "retention_days": 8 / 86_400,
+    "retention_days": 4 / 86_400,
     "retention_sweep_seconds": 0.1,
 }
-StartProcess = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
 
 @pytest.fixture
-async def start_process(blob_settings: SettingsFor, tmp_path: Path) -> AsyncIterator[StartProcess]:
+def start_process(blob_settings: SettingsFor, tmp_path: Path) -> Iterator[StartProcess]:
     """Starts the service as a process that dies at a crash point."""
-    started: list[asyncio.subprocess.Process] = []
-
-    async def start(crash_at: str = "", **changes: object) -> asyncio.subprocess.Process:
-        values = msgspec.structs.asdict(blob_settings(**changes))
-        environment = {environment_name(BLOB, field): str(value) for field, value in values.items()}
-        with (tmp_path / "log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gridloom_blob"),
-                env={**os.environ, **environment, "GRIDLOOM_CRASH_AT": crash_at},
-                stdout=log,
-            )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    with processes_of(BLOB, blob_settings, tmp_path) as start:
+        yield start
 
 
 @dataclass(frozen=True)
@@ -106,7 +80,7 @@ async def _live(scene: Scene) -> None:
         with suppress(FaultError, aiohttp.ClientError):
             await _objects(scene, job)
         await scene.scheduler.end(job, now())
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
 
 
 async def _files(scene: Scene, job: Job) -> None:
@@ -180,10 +154,10 @@ def test_there_is_a_crash_point_between_any_two_writes() -> None:
 async def test_a_crash_leaves_nothing_without_record_or_end(
     name: str, scene: Scene, start_process: StartProcess, start_blob: StartBlob
 ) -> None:
-    dying = await start_process(f"{name}:{random.randint(1, 4)}", **HURRY)
+    dying = start_process(f"{name}:{random.randint(1, 4)}", **HURRY)
     await scene.asker.until_answered()
-    async with lived(scene), asyncio.timeout(60):
-        assert await dying.wait() == KILLED
+    async with lived(scene):
+        await until_crashed(dying, within_seconds=60)
 
     await start_blob()
     await expect_everything_accounted_for(scene)
@@ -194,12 +168,11 @@ async def test_a_service_that_is_killed_again_and_again_leaves_nothing_without_r
     scene: Scene, start_process: StartProcess, start_blob: StartBlob
 ) -> None:
     async with lived(scene):
-        for _ in range(4):
-            process = await start_process(**HURRY)
+        for _ in range(3):
+            process = start_process(**HURRY)
             await scene.asker.until_answered()
             await asyncio.sleep(0.5 + random.random())  # anywhere in its work
             process.kill()
-            await process.wait()
     await start_blob()
     await expect_everything_accounted_for(scene)
     await expect_an_end_of_everything(scene)
@@ -209,14 +182,14 @@ async def test_a_service_that_is_killed_again_and_again_leaves_nothing_without_r
 async def test_a_confirmation_that_a_crash_cut_off_is_repeated_and_holds(
     name: str, scene: Scene, start_process: StartProcess, start_blob: StartBlob
 ) -> None:
-    dying = await start_process(name)
+    dying = start_process(name)
     await scene.asker.until_answered()
     job = scene.scheduler.a_job()
     slot = await scene.asker.create(job)
     await scene.asker.put(slot.upload_url, PNG)
     async with asyncio.TaskGroup() as tasks:
         cut_off = tasks.create_task(scene.asker.confirm(slot.blob))
-        assert await dying.wait() == KILLED
+        await until_crashed(dying)
         cut_off.cancel()
     await start_blob()
     assert (await scene.asker.confirm(slot.blob)).content_type == "image/png"
