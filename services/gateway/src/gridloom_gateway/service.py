@@ -200,6 +200,16 @@ class _Parts:
         )
         return build_app(dialects, frame, self.addresses.host_of, sites_of(settings.mounts, dialects))
 
+    def limits(self) -> Limits:
+        """Return what connections may take."""
+        settings = self.settings
+        return Limits(
+            header_timeout_seconds=settings.header_timeout_seconds,
+            keepalive_seconds=settings.keepalive_seconds,
+            max_connections=settings.max_connections,
+            stop_grace_seconds=settings.stop_grace_seconds / 2,
+        )
+
     async def announce(self, news: KeyRevoked) -> None:
         """Tell every gateway, this one too, that a key is not what it was."""
         await self.bus.publish(KEY_REVOKED.subject, news)
@@ -221,12 +231,7 @@ def _assemble(parts: _Parts, authenticator: Authenticator, door: Door, intake: I
     listener = Listener(
         parts.app((*dialects, _operators(parts, bodies, questions, usage)), entrance),
         (settings.host, settings.port),
-        Limits(
-            header_timeout_seconds=settings.header_timeout_seconds,
-            keepalive_seconds=settings.keepalive_seconds,
-            max_connections=settings.max_connections,
-            stop_grace_seconds=settings.stop_grace_seconds / 2,
-        ),
+        parts.limits(),
         before_stop=followers.close,
     )
 
