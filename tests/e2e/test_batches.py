@@ -115,6 +115,18 @@ async def test_a_batch_of_requests_is_taken_and_shows_its_jobs_in_order(client: 
     assert [result["usage"]["completion_tokens"] for result in results] == [1, 2]
 
 
+async def test_a_batch_of_requests_is_canceled_with_its_jobs(client: ApiClient) -> None:
+    slow = [entry("Slow. [[tokens=900]] [[rate=10]]") for _ in range(12)]
+    made = (await client.call("POST", BATCHES, {"requests": [entry(), *slow]})).body
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while (await client.call("GET", f"{BATCHES}/{made['id']}")).body["processed"] < 1:
+            await asyncio.sleep(0.02)
+    canceled = await client.call("POST", f"{BATCHES}/{made['id']}/cancel")
+    assert (canceled.status, canceled.body["status"]) == (200, "DONE")
+    assert (canceled.body["processed"], canceled.body["failed"]) == (1, 12)
+    assert [job["status"] for job in canceled.body["jobs"]] == ["PROCESSED"] + ["CANCELED"] * 12
+
+
 async def test_four_endpoints_can_be_asked_in_batches_of_both_kinds(client: ApiClient) -> None:
     requests = [{"endpoint": path, "body": body} for path, body in BODIES.items()]
     made = (await client.call("POST", BATCHES, {"requests": requests})).body
