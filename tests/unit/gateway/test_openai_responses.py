@@ -191,12 +191,21 @@ def test_every_item_is_opened_grows_and_is_closed(texts: list[str], calls: list[
         assert deltas.get(item["id"], "") == text
 
 
-def test_a_failure_is_the_last_event() -> None:
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (FaultCode.UPSTREAM, "server_error"),
+        (FaultCode.NO_CAPACITY, "server_error"),
+        (FaultCode.RATE_LIMITED, "rate_limit_exceeded"),
+        (FaultCode.INVALID, "invalid_prompt"),
+    ],
+)
+def test_a_failure_is_the_last_event(code: FaultCode, word: str) -> None:
     frames = frames_of(["loom"], [])[:2]
-    fault = Fault(code=FaultCode.UPSTREAM, message="broken")
+    fault = Fault(code=code, message="broken")
     told = streamed(frames, a_chat(frames, state=State.FAILED, error=fault))
     assert told[-1]["type"] == "response.failed"
-    assert told[-1]["response"]["error"] == {"code": "server_error", "message": "broken"}
+    assert told[-1]["response"]["error"] == {"code": word, "message": "broken"}
     assert told[-1]["response"]["output"][0]["content"][0]["text"] == "loom"
 
 

@@ -98,7 +98,7 @@ class ResponseEvents:
     def _failed(self, fault: Fault) -> bytes:
         self.is_over = True
         half = [self._open.item("incomplete")] if self._open else []
-        failed = self._teller.failed([*self._items, *half], fault.message)
+        failed = self._teller.failed([*self._items, *half], fault)
         return self._events([("response.failed", {"response": failed})])
 
     def _moved(self, _moved: Moved) -> bytes:

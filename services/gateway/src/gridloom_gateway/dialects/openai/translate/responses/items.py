@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.jobs import Job
 from gridloom_domain import ids
 from gridloom_domain.completions import choices_of, text_of
@@ -20,6 +21,11 @@ Item = wire.OutputMessage | wire.FunctionCall
 
 _CUT_OFF: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why an answer that ended so is incomplete."""
+TROUBLES: Final = dict.fromkeys(FaultCode, "server_error") | {
+    FaultCode.RATE_LIMITED: "rate_limit_exceeded",
+    FaultCode.INVALID: "invalid_prompt",
+}
+"""What OpenAI calls a failure of a response: another list than that of its errors, and closed."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,9 @@ class Teller:
             incomplete_details=wire.Incomplete(reason=reason) if reason else None,
         )
 
-    def failed(self, items: Sequence[Item], message: str) -> wire.Response:
+    def failed(self, items: Sequence[Item], fault: Fault) -> wire.Response:
         """Return the response that did not come about."""
-        return self._response("failed", items, error=wire.Trouble(code="server_error", message=message))
+        return self._response("failed", items, error=wire.Trouble(code=TROUBLES[fault.code], message=fault.message))
 
     def message(self, place: int, text: str, status: str = "completed", logprobs: Any = None) -> wire.OutputMessage:
         """Return the item of a text."""
