@@ -54,6 +54,7 @@ def test_two_hundred_lines_are_answered_but_for_two(said: dict[str, Any]) -> Non
     assert made["expires_at"] - made["created_at"] == pytest.approx(86_400, abs=1)
     assert (ended["status"], ended["metadata"]) == ("completed", {"of": "two hundred"})
     assert ended["request_counts"] == {"total": 200, "completed": 198, "failed": 2}
+    assert (ended["usage"]["output_tokens"], ended["usage"]["input_tokens_details"]) == (594, {"cached_tokens": 0})
     assert ended["created_at"] <= ended["in_progress_at"] <= ended["finalizing_at"] <= ended["completed_at"]
     expected = [f"line-{number}" for number in range(200) if number not in (50, 150)]
     assert [answer["custom_id"] for answer in answers] == expected
