@@ -208,6 +208,20 @@ async def test_canceling_twice_changes_nothing_more(gateway: Gateway, busy_worke
     assert names_of(await gateway.timeline(job)) == ["accepted", "finished"]
 
 
+async def test_jobs_that_are_canceled_all_at_once_and_twice_end_once_each(
+    gateway: Gateway, busy_worker: ScriptedWorker
+) -> None:
+    jobs = [await gateway.submit() for _ in range(20)]
+
+    canceled = await asyncio.gather(
+        *(gateway.ask(registry.CANCEL_JOB, CancelJob(job=job, account=ACCOUNT)) for job in jobs * 2)
+    )
+
+    assert {job.state for job in canceled} == {State.CANCELED}
+    for job in jobs:
+        assert names_of(await gateway.timeline(job)) == ["accepted", "finished"]
+
+
 async def test_all_waiting_jobs_of_an_account_are_canceled_and_nobody_elses(
     gateway: Gateway, busy_worker: ScriptedWorker
 ) -> None:

@@ -30,7 +30,7 @@ from gridloom_domain.errors import Invalid, Unavailable
 from gridloom_domain.job import Reason
 from gridloom_kit.batch import GroupCommit
 from gridloom_scheduler.census import Census
-from gridloom_scheduler.ledger import Ledger
+from gridloom_scheduler.ledger import Together
 from gridloom_scheduler.pace import Pace
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.record import JobRecord
@@ -133,7 +133,7 @@ class Questions:
 class Orders:
     """Carries out what is ordered. Each order is one compare-and-set, tried again while others change the job."""
 
-    def __init__(self, jobs: Jobs, queue: Queue, ledger: Ledger, recall: Recall, pace: Pace) -> None:
+    def __init__(self, jobs: Jobs, queue: Queue, ledger: Together, recall: Recall, pace: Pace) -> None:
         self._jobs = jobs
         self._queue = queue
         self._ledger = ledger

@@ -6,12 +6,14 @@ whoever can go on with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from gridloom_contract.events import JobAssigned, JobFinished, JobHeld, JobRequeued
 from gridloom_contract.fault import FaultCode
 from gridloom_contract.vocabulary import State
+from gridloom_kit.batch import GroupCommit
 from gridloom_kit.log import get_logger
 from gridloom_scheduler import metrics
 from gridloom_scheduler.catalogue import Catalogue
@@ -22,6 +24,9 @@ from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 
 log = get_logger()
+Counted = TypeVar("Counted")
+
+_AFTERWARDS_SECONDS = 0.002
 
 _SYSTEM_FAULTS = frozenset({FaultCode.WORKER_LOST, FaultCode.INTERNAL, FaultCode.UNAVAILABLE, FaultCode.NO_CAPACITY})
 _USER_FAULTS = frozenset({FaultCode.INVALID, FaultCode.TOO_LARGE, FaultCode.UNSUPPORTED_MEDIA})
@@ -53,11 +58,9 @@ class Ledger:
 
     def accepted(self, jobs: Sequence[JobRecord], claims: Sequence[Change]) -> None:
         """Do what follows from new jobs that are stored, some of them with their claim."""
-        for job in jobs:
-            label = self._catalogue.label(job.model)
-            metrics.jobs_submitted.labels(label, self._catalogue.kind_of(job.model)).inc()
         self._post.accepted(jobs)
         self.follow_up(claims)
+        self._afterwards(self._count_new, jobs)
         claimed = {claim.before.id for claim in claims}
         routes = {job.route for job in jobs if job.id not in claimed and job.state is State.QUEUED}
         if routes:
@@ -68,10 +71,14 @@ class Ledger:
         routes: set[str] = set()
         for change in changes:
             routes |= self._follow_up(change)
-            self._count(change)
         self._post.changed(changes)
         if routes:
             self._doorbell.ring(routes)
+        self._afterwards(self._count, changes)
+
+    def _afterwards(self, count: Callable[[Sequence[Counted]], None], what: Sequence[Counted]) -> None:
+        """Count and log once everything is on its way: nobody waits for that."""
+        asyncio.get_running_loop().call_later(_AFTERWARDS_SECONDS, count, what)
 
     def _follow_up(self, change: Change) -> set[str]:
         """Bring the fleet up to date and return the routes on which others may go on."""
@@ -91,7 +98,16 @@ class Ledger:
         if job.usage is not None and job.state is State.SUCCEEDED and job.finish_reason != "length":
             self._catalogue.usual_output.saw(job.model, job.usage.tokens_out)
 
-    def _count(self, change: Change) -> None:
+    def _count_new(self, jobs: Sequence[JobRecord]) -> None:
+        for job in jobs:
+            label = self._catalogue.label(job.model)
+            metrics.jobs_submitted.labels(label, self._catalogue.kind_of(job.model)).inc()
+
+    def _count(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self._count_one(change)
+
+    def _count_one(self, change: Change) -> None:
         after = change.after
         model = self._catalogue.label(after.model)
         for fact in change.facts:
@@ -117,3 +133,14 @@ def _blame(job: JobRecord) -> str:
     if job.error.code in _SYSTEM_FAULTS:
         return "system"
     return "user" if job.error.code in _USER_FAULTS else "worker"
+
+
+class Together:
+    """The ledger for those who change a job each: what comes while one write is under way is stored by the next."""
+
+    def __init__(self, writing: GroupCommit[Change, bool]) -> None:
+        self._writing = writing
+
+    async def commit(self, changes: Sequence[Change]) -> list[bool]:
+        """Store the changes and follow up on those that won. Returns which did."""
+        return await asyncio.gather(*map(self._writing.submit, changes))

@@ -40,7 +40,7 @@ from gridloom_scheduler.forgetting import FORGETTING_SECONDS, Forgetting
 from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
 from gridloom_scheduler.intake import Intake
-from gridloom_scheduler.ledger import Ledger
+from gridloom_scheduler.ledger import Ledger, Together
 from gridloom_scheduler.lookout import Lookout
 from gridloom_scheduler.outputs import Outputs
 from gridloom_scheduler.pace import Pace
@@ -216,7 +216,8 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
     intake = Intake(drafting, core.pace, stores.jobs, core.claims, core.ledger)
     accepting = await stack.enter_async_context(GroupCommit(intake.accept))
     questions = Questions(stores.jobs, stores.queue, core.census, most_bytes)
-    orders = Orders(stores.jobs, stores.queue, core.ledger, core.recall, core.pace)
+    changing = await stack.enter_async_context(GroupCommit(core.ledger.commit))
+    orders = Orders(stores.jobs, stores.queue, Together(changing), core.recall, core.pace)
     hand_back = HandBack(stores.jobs, stores.workers, core.ledger, core.recall, core.chance)
     retirement = Retirement(Bouncer(lines.system), core.consumers, hand_back, core.recall)
     return Desks(
