@@ -203,3 +203,31 @@ def test_every_bad_end_is_told_as_documented(case: str) -> None:
 def an_ended_job(error: FaultCode | None = None, reason: str | None = None) -> Job:
     fault = None if error is None else Fault(code=error, message="why")
     return a_job(state=State.CANCELED if error is None else State.FAILED, error=fault, reason=reason, ended_at=LATER)
+
+
+# API.md §1.5: what inference.club has, and this grid not yet.
+NOT_YET = (
+    ("POST", "/audio/transcriptions"),
+    ("POST", "/audio/speech"),
+    ("POST", "/images/generations"),
+    ("POST", "/images/edits"),
+    ("POST", "/music/generations"),
+    ("POST", "/videos/generations"),
+    ("POST", "/voice/generations"),
+    ("POST", "/3d/generations"),
+    ("GET", "/workflows/templates"),
+    ("POST", "/workflows/runs"),
+    ("GET", "/workflows/runs"),
+    ("GET", "/workflows/runs/one"),
+    ("POST", "/workflows/runs/one/steps/two/approve"),
+    ("POST", "/workflows/runs/one/steps/two/reject"),
+)
+
+
+async def test_what_is_not_there_yet_is_a_404_that_says_so(client: Client) -> None:
+    for method, path in NOT_YET:
+        async with client.request(method, f"/v1{path}", json={"async": True}) as answer:
+            body = await answer.json()
+            assert (answer.status, body["error"]["type"]) == (404, "not_found"), path
+            assert body["detail"] == body["error"]["message"]
+            assert "this grid has no" in body["detail"], path

@@ -25,6 +25,9 @@ _MISSING: Final = (
     ("GET", "/workflows/templates", "workflows"),
     ("GET", "/workflows/runs", "workflows"),
     ("POST", "/workflows/runs", "workflows"),
+    ("GET", "/workflows/runs/{id}", "workflows"),
+    ("POST", "/workflows/runs/{id}/steps/{step}/approve", "workflows"),
+    ("POST", "/workflows/runs/{id}/steps/{step}/reject", "workflows"),
 )
 
 
