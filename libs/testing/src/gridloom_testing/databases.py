@@ -33,8 +33,7 @@ class Databases:
         """Return the name of an empty database that nobody else uses. It may have collections and indexes."""
         while len(self._resting) > _RESTING:
             name = self._resting.popleft()
-            if self._documents_in(name) < _MANY_DOCUMENTS:
-                self._empty(name)
+            if self._emptied(name) < _MANY_DOCUMENTS:
                 return name
             mongo_setup.forget_database(self._admin, name)
         return self.make()
@@ -49,15 +48,13 @@ class Databases:
         mongo_setup.admit_services(self._admin, name, self._passwords)
         return name
 
-    def _documents_in(self, name: str) -> int:
-        database = self._admin[name]
-        return sum(database[each].estimated_document_count() for each in database.list_collection_names())
-
-    def _empty(self, name: str) -> None:
-        database = self._admin[name]
+    def _emptied(self, name: str) -> int:
+        """Empty a database. Return how many documents there were."""
+        database, deleted = self._admin[name], 0
         collections = database.list_collection_names()
         for each in collections:
             last = each == collections[-1]
             # A majority that has the last has all; without the journal it would wait for a timer.
             concern = WriteConcern(w="majority", j=True) if last else WriteConcern(w=1)
-            database.get_collection(each, write_concern=concern).delete_many({})
+            deleted += database.get_collection(each, write_concern=concern).delete_many({}).deleted_count
+        return deleted
