@@ -17,7 +17,7 @@ from gridloom_kit.run import Build, live
 from gridloom_local.servers import free_port
 from gridloom_testing.clients import Answer, ApiClient
 from gridloom_testing.holding import Holder
-from gridloom_testing.plugin import OpenBus, UrlOf
+from gridloom_testing.plugin import OpenBus, PlacesOf
 from gridloom_testing.servers import NatsServer
 from integration.gateway.scripted import ScriptedScheduler
 
@@ -66,18 +66,13 @@ async def scheduler(bus_for: OpenBus) -> ScriptedScheduler:
 
 
 @pytest.fixture
-async def open_gateway(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str) -> AsyncIterator[OpenGateway]:
+async def open_gateway(places_of: PlacesOf, nats_server: NatsServer) -> AsyncIterator[OpenGateway]:
     """Starts a gateway with further settings, built otherwise if told so; it is stopped after the test."""
     async with Holder() as holder:
 
         async def start(building: Build[Settings] = build, **changes: Any) -> RunningGateway:
-            login = nats_server.settings_of(GATEWAY)
             usual: dict[str, Any] = {
-                "nats_url": login.nats_url,
-                "nats_user": login.nats_user,
-                "nats_password": login.nats_password,
-                "mongo_url": mongo_url_of(GATEWAY),
-                "mongo_database": database_name,
+                **places_of(GATEWAY),
                 "port": free_port(),
                 "admin_key": nats_server.secrets.admin_key,
                 "api_key_pepper": nats_server.secrets.api_key_pepper,

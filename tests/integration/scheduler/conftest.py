@@ -2,69 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from gridloom_contract.registry import SCHEDULER
 from gridloom_contract.streams import STREAMS
 from gridloom_kit.jetstream import JetStreamApiError
-from gridloom_kit.run import live
 from gridloom_local.nats_config import CALLOUT_USER, SYSTEM_USER
 from gridloom_scheduler.service import build
 from gridloom_scheduler.settings import Settings
 from gridloom_testing.holding import Holder
-from gridloom_testing.plugin import OpenBus, UrlOf
+from gridloom_testing.plugin import OpenBus, PlacesOf
+from gridloom_testing.replicas import Replica, running
 from gridloom_testing.servers import NatsServer
 from integration.scheduler.scripted import Gateway, ScriptedWorker
 from integration.scheduler.scripted_quota import ScriptedQuota
 
 SettingsFor = Callable[..., Settings]
-StartScheduler = Callable[..., Awaitable["Replica"]]
+StartScheduler = Callable[..., Awaitable[Replica]]
 StartWorker = Callable[..., Awaitable[ScriptedWorker]]
 
 
-class Replica:
-    """One scheduler: `stop` ends it in order, `kill` at once. Use it with `async with running(…)`."""
-
-    def __init__(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
-        self._task = task
-        self._stop = stop
-
-    async def stop(self) -> None:
-        """End it as SIGTERM does."""
-        self._stop.set()
-        await asyncio.wait([self._task])
-
-    async def kill(self) -> None:
-        """End it without any of its last steps."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Replica]:
-    """Run a scheduler; on leaving, it is stopped in order."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        yield Replica(tasks.create_task(live(build, settings, "scheduler", stop)), stop)
-        stop.set()
-
-
 @pytest.fixture
-def scheduler_settings(nats_server: NatsServer, mongo_url_of: UrlOf, database_name: str) -> SettingsFor:
+def scheduler_settings(places_of: PlacesOf, nats_server: NatsServer) -> SettingsFor:
     """Settings of a scheduler with short waits; a test changes what it is about."""
     secrets = nats_server.secrets
 
     def settings(**changes: Any) -> Settings:
         usual: dict[str, Any] = {
-            "nats_url": nats_server.url,
-            "nats_user": "scheduler",
-            "nats_password": secrets.nats_passwords["scheduler"],
-            "mongo_url": mongo_url_of("scheduler"),
-            "mongo_database": database_name,
+            **places_of(SCHEDULER),
             "callout_user": CALLOUT_USER,
             "callout_password": secrets.nats_passwords[CALLOUT_USER],
             "callout_seed": secrets.callout_seed,
@@ -84,7 +53,7 @@ async def start_scheduler(scheduler_settings: SettingsFor) -> AsyncIterator[Star
     async with Holder() as holder:
 
         async def start(**changes: Any) -> Replica:
-            return await holder.open(running(scheduler_settings(**changes)))
+            return await holder.open(running(build, scheduler_settings(**changes), SCHEDULER))
 
         yield start
 
