@@ -13,16 +13,20 @@ import aiohttp
 import msgspec
 import psutil
 import pytest
+import pytest_asyncio
 
 from gridloom_contract.fault import FaultError
 from gridloom_contract.jobs import Task
 from gridloom_contract.vocabulary import Kind
 from gridloom_testing.builders import an_order
+from gridloom_testing.holding import Holder
 from gridloom_worker.engines.engine import EngineError
 from gridloom_worker.engines.llama_orders import LlamaOrders
 from gridloom_worker.engines.llamacpp import DEFAULT_MODEL, LlamaCpp, open_llamacpp, packaged_model
 
 SLOTS = 2
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one server of llama.cpp answers all of them
 
 
 def orders(**changes: object) -> LlamaOrders:
@@ -30,10 +34,10 @@ def orders(**changes: object) -> LlamaOrders:
     return LlamaOrders(**({"path": str(packaged_model())} | usual | changes))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine() -> AsyncIterator[LlamaCpp]:
-    async with open_llamacpp(orders()) as engine:
-        yield engine
+    async with Holder() as holder:
+        yield await holder.open(open_llamacpp(orders()))
 
 
 def ask(prompt: str, **params: object):
@@ -113,18 +117,19 @@ async def test_what_does_not_fit_the_context_is_the_callers_mistake(engine: Llam
     assert not failed.value.fault.retryable
 
 
-async def test_a_server_that_dies_is_started_again_and_its_jobs_fail_as_retryable(engine: LlamaCpp) -> None:
-    assert await offered(engine)
-    first, before = asyncio.Event(), engine.child_pid
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(_fault_of(engine, ask("Count", max_tokens=400, ignore_eos=True), first))
-        await first.wait()
-        os.kill(before, signal.SIGKILL)
-        assert not await offered(engine)
-        assert (await running).retryable
-    assert await offered(engine)
-    assert engine.child_pid != before
-    assert (await engine.run(ask("Hi", max_tokens=2), lambda _: None)).usage.tokens_out
+async def test_a_server_that_dies_is_started_again_and_its_jobs_fail_as_retryable() -> None:
+    async with open_llamacpp(orders()) as engine:
+        assert await offered(engine)
+        first, before = asyncio.Event(), engine.child_pid
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(_fault_of(engine, ask("Count", max_tokens=400, ignore_eos=True), first))
+            await first.wait()
+            os.kill(before, signal.SIGKILL)
+            assert not await offered(engine)
+            assert (await running).retryable
+        assert await offered(engine)
+        assert engine.child_pid != before
+        assert (await engine.run(ask("Hi", max_tokens=2), lambda _: None)).usage.tokens_out
 
 
 async def _fault_of(engine: LlamaCpp, order, first: asyncio.Event):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from binascii import a2b_base64
 from collections.abc import AsyncIterator
@@ -10,12 +11,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.jobs import Task
 from gridloom_contract.vocabulary import Kind
 from gridloom_domain.completions import Json, fold, said_in, text_of
 from gridloom_testing.builders import an_order
+from gridloom_testing.holding import Holder
 from gridloom_worker.engines.engine import Ending
 from gridloom_worker.engines.llama_orders import LlamaOrders
 from gridloom_worker.engines.llamacpp import (
@@ -28,6 +31,8 @@ from gridloom_worker.engines.llamacpp import (
 )
 from gridloom_worker.engines.several import Several
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # two servers of llama.cpp answer all of them
+
 SCHEMA = {"type": "object", "properties": {"rivers": {"type": "integer"}}, "required": ["rivers"]}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": SCHEMA}}
 
@@ -38,7 +43,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packaged_embedder(tmp_path_factory.mktemp("models"))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(embedder: Path) -> AsyncIterator[Several]:
     """Both models, as one engine."""
     usual = {"slots": 1, "threads": 1, "api_key": "sesame"}
@@ -46,8 +51,8 @@ async def engine(embedder: Path) -> AsyncIterator[Several]:
     embed = LlamaOrders(
         path=str(embedder), alias=EMBEDDER, context_tokens=EMBEDDER_CONTEXT_TOKENS, embeds=True, **usual
     )
-    async with open_llamacpps((chat, embed)) as engines:
-        several = Several(engines)
+    async with Holder() as holder:
+        several = Several(await holder.open(open_llamacpps((chat, embed))))
         while len(await several.discover()) < 2:
             await several.unsettled.wait()
             several.unsettled.clear()
@@ -146,7 +151,7 @@ async def test_a_text_that_is_too_long_for_the_model_is_the_callers_mistake(engi
     assert failed.value.fault.code is FaultCode.INVALID
 
 
-def test_a_file_that_was_made_once_is_not_made_again(embedder: Path) -> None:
-    made_at = embedder.stat().st_mtime_ns
+async def test_a_file_that_was_made_once_is_not_made_again(embedder: Path) -> None:
+    made = await asyncio.to_thread(embedder.stat)
     assert packaged_embedder(embedder.parent) == embedder
-    assert embedder.stat().st_mtime_ns == made_at
+    assert (await asyncio.to_thread(embedder.stat)).st_mtime_ns == made.st_mtime_ns
