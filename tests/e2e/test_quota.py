@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -23,6 +23,7 @@ from gridloom_testing.grid import Grid, open_grid
 from gridloom_testing.servers import Infra, MongoServer
 
 PROMPTLY = 2.0
+PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +179,19 @@ async def quota_in_this_process(grid: Grid, clock: ShiftedClock) -> AsyncIterato
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(live(partial(build, clock=clock), settings, QUOTA, stop))
+        await until_plans_are_told(grid)
         yield
         stop.set()
+
+
+async def until_plans_are_told(grid: Grid) -> None:
+    """Return once a quota service answers."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(AssertionError):
+                await asyncio.to_thread(grid.ask, "GET", "/admin/v1/plans")
+                return
+            await asyncio.sleep(0.02)
 
 
 async def test_when_the_window_turns_held_jobs_start_within_two_seconds(own_grid: Grid) -> None:
