@@ -98,6 +98,6 @@ async def _work(around: Around) -> None:
 async def _insist(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     while True:
         try:
-            return await asyncio.wait_for(ask(), 2)
+            return await asyncio.wait_for(ask(), 1)
         except (FaultError, TimeoutError):
             await asyncio.sleep(0.05)
