@@ -30,7 +30,7 @@ BOUNDS = (
     Bound("submissions", "bare aiohttp", 0.06),
     Bound("submit → stored result", "bare JetStream", 0.02),
     Bound("jobs with quota, usage and webhook service", "jobs without quota, usage and webhooks", 0.85),
-    Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 60, at_least=False),
+    Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 80, at_least=False),
     *streams.BOUNDS,
 )
 """Wide enough for a noisy machine, tight enough to catch a design that went wrong."""
