@@ -35,12 +35,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Bound:
-    """A ratio that must hold: `figure` over `floor` is at least (or at most) `limit`."""
+    """A ratio that must hold: `figure` over `floor` is at least (or at most) `limit`.
+
+    If it `is_optional` the floor need not have been measured.
+    """
 
     figure: str
     floor: str
     limit: float
     at_least: bool = True
+    is_optional: bool = False
 
 
 @dataclass
@@ -68,6 +72,8 @@ class Figures:
         return [sentence for bound in bounds if (sentence := self._judge(bound))]
 
     def _judge(self, bound: Bound) -> str | None:
+        if bound.is_optional and all(row.name != bound.floor for row in self.rows):
+            return None
         ratio = self.value(bound.figure) / self.value(bound.floor)
         holds = ratio >= bound.limit if bound.at_least else ratio <= bound.limit
         word = "at least" if bound.at_least else "at most"
