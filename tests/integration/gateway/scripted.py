@@ -34,6 +34,7 @@ class ScriptedScheduler:
         self.refused_models: set[str] = set()
         self.batches: list[list[str]] = []
         self.submissions: dict[str, jobs.Submission] = {}
+        self._accepted = asyncio.Event()
         self.timelines: dict[str, tuple[events.JobEvent, ...]] = {}
         self.asked: list[object] = []
         self.retries: list[jobs.RetryJob] = []
@@ -111,6 +112,11 @@ class ScriptedScheduler:
             attempt=known.attempt,
         )
 
+    async def awaited(self) -> str:
+        """Return the first job for whose end somebody waits, once there is one."""
+        await self._accepted.wait()
+        return next(job for job, submission in self.submissions.items() if submission.waiter)
+
     async def tell(self, job: str, kind: type[Any], **fields: Any) -> None:
         """Publish an event of the job."""
         self._seq += 1
@@ -132,6 +138,7 @@ class ScriptedScheduler:
             error = UnknownModel(f"nobody ever offered {submission.model}", "model")
             return jobs.Acceptance(job=submission.job, fault=error.fault)
         self.submissions[submission.job] = submission
+        self._accepted.set()
         taken = msgspec.structs.asdict(submission)
         shared = {name: taken[name] for name in jobs.Job.__struct_fields__ if name in taken}
         self.jobs.setdefault(submission.job, jobs.Job(**shared, state=State.QUEUED, created_at=NOW))

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gridloom_contract import events, subjects
+from gridloom_contract.jobs import GetJob
 from gridloom_contract.vocabulary import State
 from gridloom_contract.work import TokenChunk
 from gridloom_domain import ids
@@ -109,20 +110,19 @@ async def test_a_job_that_fails_leaves_its_last_words_to_its_readers_and_to_late
     assert reader.resets == late.resets == 0
 
 
-async def test_a_reader_ends_with_what_its_gateway_is_told_and_nobody_is_asked(scene: Scene) -> None:
-    async with reading(scene.client, scene.name) as reader:
-        await reader.until_status("pending")
-        speaker = await scene.hand_to(a_worker_id())
-        await speaker.say("Hello")
-        await reader.until_text("Hello")
-        known = scene.scheduler.jobs[scene.job]  # who asks hears that it still runs
-        told = msgspec.structs.replace(known, state=State.SUCCEEDED, output="Hello!")
-        await scene.scheduler.bus.publish(subjects.ended(scene.job), told)
+async def test_who_waits_ends_with_what_its_gateway_is_told_and_nobody_is_asked(
+    scheduler: ScriptedScheduler, client: ApiClient
+) -> None:
+    chat = {"model": "m", "messages": [{"role": "user", "content": "Hello?"}]}
+    async with asyncio.TaskGroup() as tasks:
+        whole = tasks.create_task(client.call("POST", "/v1/chat/completions", chat))
+        job = await scheduler.awaited()
+        body = '{"choices":[{"index":0,"message":{"role":"assistant","content":"Hello!"},"finish_reason":"stop"}]}'
+        told = msgspec.structs.replace(scheduler.jobs[job], state=State.SUCCEEDED, output=body)  # to others it waits
+        await scheduler.bus.publish(subjects.ended(scheduler.submissions[job].waiter or "", job), told)
 
-        document = await reader.until_done()
-
-    assert (document["status"], document["output"], reader.text) == ("completed", "Hello!", "Hello!")
-    assert reader.resets == 0
+    assert whole.result().body["choices"][0]["message"]["content"] == "Hello!"
+    assert not [asked for asked in scheduler.asked if isinstance(asked, GetJob)]
 
 
 async def test_a_reader_resumes_where_it_was_cut_off(scene: Scene) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import FaultError
@@ -53,8 +54,12 @@ class Scene:
             raise answer
         return answer
 
+    async def awaited(self, submission: Submission) -> Submission:
+        return replace(submission, waiter="us")
+
     @asynccontextmanager
-    async def ending(self, submission: Submission) -> AsyncIterator[Ending]:
+    async def ending(self, submission: Submission, *, is_kept: bool) -> AsyncIterator[Ending]:
+        assert is_kept or submission.waiter, "nobody would tell us"
         self.endings.append(Ending(submission.job, self.get))
         yield self.endings[-1]
 
@@ -94,7 +99,7 @@ async def test_the_record_is_asked_once_when_the_job_is_over(scene: Scene) -> No
 
 async def test_who_is_told_how_the_job_ended_asks_nobody(scene: Scene) -> None:
     async with scene.waiting() as task:
-        await scene.endings[-1].on_ended(DONE, "", {})
+        scene.endings[-1].end(DONE)
         await scene.finish()
         assert await task is DONE
     assert scene.asked == ["submit"]

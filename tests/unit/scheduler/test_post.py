@@ -35,7 +35,7 @@ class Line:
 
 def awaited(**changes: object) -> JobRecord:
     """A running job for which somebody waits."""
-    return a_running_record(**({"sync": True, "task": TASK, "kind": Kind.CHAT, "is_raw": True} | changes))
+    return a_running_record(**({"waiter": "g1", "task": TASK, "kind": Kind.CHAT, "is_raw": True} | changes))
 
 
 def succeeded(job: JobRecord) -> Change:
@@ -53,14 +53,14 @@ def sent_of(*changes: Change, line: Line | None = None) -> Line:
 
 async def test_who_waits_is_told_the_answer_without_the_question() -> None:
     job = awaited()
-    told = sent_of(succeeded(job)).sent[ended(job.id)]
+    told = sent_of(succeeded(job)).sent[ended("g1", job.id)]
     view = msgspec.json.decode(told, type=Job)
     assert (view.state, view.output, view.account) == (State.SUCCEEDED, "Hello!", job.account)
     assert (view.task.kind, view.task.raw) == (Kind.CHAT, {})
     assert b"a secret" not in told
 
 
-@pytest.mark.parametrize("job", [awaited(sync=False), a_running_record()], ids=["later", "native"])
+@pytest.mark.parametrize("job", [awaited(waiter=None), a_running_record(sync=True)], ids=["later", "native"])
 async def test_for_whom_nobody_waits_nothing_is_told(job: JobRecord) -> None:
     assert sent_of(succeeded(job)).sent == {}
 

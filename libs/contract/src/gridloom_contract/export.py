@@ -35,12 +35,13 @@ _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "tok": ("worker", "job"),
     "live": ("job",),
     "event": ("job",),
-    "ended": ("job",),
+    "ended": ("waiter", "job"),
 }
 _PARAMETERS = {
     "shard": "CRC-32 (IEEE) of the worker's id, modulo 16",
     "worker": "the worker's id, as issued with its token",
     "model": "the model's name with `.`, `*`, `>`, `%`, blanks and controls escaped as `%XX`",
+    "waiter": "the gateway that waits, as its submission says",
     "job": "the job's id: 32 lowercase hexadecimal digits",
 }
 

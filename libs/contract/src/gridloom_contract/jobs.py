@@ -44,7 +44,7 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
 
     Not started within `capacity_wait_seconds` of its creation, it fails with `no_capacity`. One that `needs_provider`
     is refused with `no_capacity` at once if no worker that is online offers its model (or its `node` is not). A job
-    that is not `listed` is found by its id alone. `parent` is the batch it is a line of.
+    that is not `listed` is found by its id alone. `parent` is the batch it is a line of. A `waiter` is told of its end.
 
     `webhook_url` is read by nobody: `webhook` has taken its place, and fields of a contract never go.
     """
@@ -76,6 +76,7 @@ class Submission(Value, frozen=True, kw_only=True, omit_defaults=True):
     needs_provider: bool = False
     listed: bool = True
     parent: str | None = None
+    waiter: str | None = None
 
 
 class SubmitJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.submit.1"):

@@ -56,7 +56,7 @@ def _fact(name: str, message: type[Message], consumers: tuple[str, ...]) -> Chan
 
 SUBMIT_JOBS = _asked_by_gateway(subjects.JOBS_SUBMIT, jobs.SubmitJobs, jobs.JobsSubmitted)
 GET_JOB = Channel(subjects.JOB_GET, jobs.GetJob, (GATEWAY, BLOB), (SCHEDULER,), jobs.Job)
-JOB_ENDED = Channel(subjects.ended("*"), jobs.Job, (SCHEDULER,), (GATEWAY,))
+JOB_ENDED = Channel(subjects.ended("*", "*"), jobs.Job, (SCHEDULER,), (GATEWAY,))
 """Said once of a job for which somebody waits, without its input: it saves the question. The fact is what is kept."""
 GET_JOBS = _asked_by_gateway(subjects.JOBS_GET, jobs.GetJobs, jobs.JobsFound)
 LIST_JOBS = _asked_by_gateway(subjects.JOBS_LIST, jobs.ListJobs, jobs.JobPage)
@@ -152,7 +152,7 @@ FACTS: dict[type[Message], Channel] = {
         ("held", events.JobHeld, ()),
         ("released", events.JobReleased, ()),
         ("attached", events.JobAttached, ()),
-        ("assigned", events.JobAssigned, (QUOTA,)),
+        ("assigned", events.JobAssigned, ()),
         ("started", events.JobStarted, ()),
         ("requeued", events.JobRequeued, (QUOTA,)),
         ("reprioritised", events.JobReprioritised, ()),
@@ -172,6 +172,11 @@ HOOKED_FACTS: dict[type[Message], Channel] = {
     )
 }
 """The same facts about jobs that have a webhook: of all others the webhook service hears nothing."""
+
+RESERVING_FACTS: dict[type[Message], Channel] = {
+    events.JobAssigned: _fact("assigned_reserving", events.JobAssigned, (QUOTA,)),
+}
+"""The same facts where tokens of a quota are reserved: of all others the quota service has nothing to book."""
 
 CHANNELS: tuple[Channel, ...] = (
     SUBMIT_JOBS,
@@ -243,6 +248,7 @@ CHANNELS: tuple[Channel, ...] = (
     LIVE_CHUNKS,
     *FACTS.values(),
     *HOOKED_FACTS.values(),
+    *RESERVING_FACTS.values(),
 )
 
 COLLECTIONS: dict[str, tuple[str, ...]] = {
@@ -258,19 +264,19 @@ COLLECTIONS: dict[str, tuple[str, ...]] = {
 
 def fact_subject(fact: events.JobEvent) -> str:
     """Return the subject on which this fact about its job is published."""
-    channels = HOOKED_FACTS if _has_webhook(fact) else FACTS
-    return channels[type(fact)].subject.removesuffix("*") + fact.job
-
-
-def end_subject(job: str, *, has_webhook: bool) -> str:
-    """Return the subject on which the fact that a job ended is published."""
-    channels = HOOKED_FACTS if has_webhook else FACTS
-    return channels[events.JobFinished].subject.removesuffix("*") + job
+    return _channels_of(fact)[type(fact)].subject.removesuffix("*") + fact.job
 
 
 def facts_for(service: str) -> tuple[Channel, ...]:
     """Return the channels of all facts that a service consumes."""
-    return tuple(channel for channel in (*FACTS.values(), *HOOKED_FACTS.values()) if service in channel.consumers)
+    tables = (FACTS, HOOKED_FACTS, RESERVING_FACTS)
+    return tuple(channel for table in tables for channel in table.values() if service in channel.consumers)
+
+
+def _channels_of(fact: events.JobEvent) -> dict[type[Message], Channel]:
+    if isinstance(fact, events.JobAssigned) and fact.reserved_tokens:
+        return RESERVING_FACTS
+    return HOOKED_FACTS if _has_webhook(fact) else FACTS
 
 
 def _has_webhook(fact: events.JobEvent) -> bool:

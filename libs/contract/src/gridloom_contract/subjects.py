@@ -179,9 +179,9 @@ def live(job: str) -> str:
     return f"live.{job}"
 
 
-def ended(job: str) -> str:
-    """Where whoever waits for the end of a job is told of it."""
-    return f"ended.{job}"
+def ended(waiter: str, job: str) -> str:
+    """Where one who waits for the end of a job is told of it."""
+    return f"ended.{waiter}.{job}"
 
 
 def event(name: str, job: str) -> str:

@@ -30,8 +30,9 @@ class Attendance:
 
     async def answered(self, submission: Submission, *, is_kept: bool) -> Job:
         """Take a job in and return it once it has ended. Raises what `Submissions.submit` does."""
+        submission = await self._followers.awaited(submission)
         async with (
-            self._followers.ending(submission) as ending,
+            self._followers.ending(submission, is_kept=is_kept) as ending,
             self._taken_in(submission, is_kept=is_kept) as visit,
         ):
             if is_kept:
@@ -43,6 +44,7 @@ class Attendance:
     @asynccontextmanager
     async def attended(self, submission: Submission, *, is_kept: bool) -> AsyncIterator[Follower]:
         """Take a job in and follow it. Entering raises what `Submissions.submit` does."""
+        submission = await self._followers.awaited(submission)
         async with (
             self._followers.heard(submission.account, submission.job, None) as follower,
             self._taken_in(submission, is_kept=is_kept) as visit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gridloom_contract.events import JobFinished
+from gridloom_contract.events import JobFact, JobFinished
 from gridloom_contract.fault import FaultCode, FaultError
 from gridloom_contract.jobs import Job
 from gridloom_domain.job import is_terminal
@@ -27,14 +27,15 @@ class Ending:
         self._now = asyncio.get_running_loop().time
         self._asked_at = self._now()
 
-    async def on_ended(self, job: Job, _subject: str, _headers: Headers) -> None:
-        """Hear how the job ended. It is said once and may be lost; the fact that it ended is not."""
+    def end(self, job: Job) -> None:
+        """Hear how the job ended. It is said once and may be lost: then the record is asked after a while."""
         self._told = job
         self._news.set()
 
-    async def on_fact(self, _fact: JobFinished, _subject: str, _headers: Headers) -> None:
-        """Hear that the job ended."""
-        self._news.set()
+    async def on_fact(self, fact: JobFact, _subject: str, _headers: Headers) -> None:
+        """Hear that something happened to the job."""
+        if isinstance(fact, JobFinished):
+            self._news.set()
 
     def recheck(self) -> None:
         """Ask: something may have been missed."""

@@ -86,7 +86,7 @@ class Follower:
         self._facts.append(fact)
         self._wake.set()
 
-    async def on_ended(self, job: Job, _subject: str, _headers: Headers) -> None:
+    def end(self, job: Job) -> None:
         """Hear how the job ended: nobody need be asked any more."""
         self._told, self._must_ask = job, True
         self._wake.set()

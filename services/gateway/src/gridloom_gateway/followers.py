@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
+from secrets import token_hex
 from typing import cast
 
+from msgspec.structs import replace
+
 from gridloom_contract import subjects
-from gridloom_contract.events import JobEvent, JobFact, JobFinished
+from gridloom_contract.events import JobEvent, JobFact
 from gridloom_contract.jobs import Job, Submission
-from gridloom_contract.registry import end_subject
 from gridloom_contract.work import TokenChunk
 from gridloom_gateway.ending import Ending
 from gridloom_gateway.follow import Follower, Rhythm, Source
@@ -19,6 +21,7 @@ from gridloom_gateway.replay import page_after
 from gridloom_gateway.stored import OpenText
 from gridloom_gateway.updates import Position
 from gridloom_kit.bus import Bus
+from gridloom_kit.wire import Headers
 
 _ANY_FACT = cast(type[JobFact], JobEvent)
 
@@ -34,7 +37,10 @@ class Followers:
         self._ask = ask
         self._open_text = open_text
         self._rhythm = rhythm
+        self._name = token_hex(8)
         self._open: set[Follower | Ending] = set()
+        self._waiting: dict[str, list[Follower | Ending]] = {}
+        self._is_told = False
         self._is_closing = False
 
     @asynccontextmanager
@@ -58,8 +64,7 @@ class Followers:
             stack.push_async_callback(text.close)
             facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, follower.on_fact)
             stack.push_async_callback(facts.close)
-            ended = await self._bus.subscribe(subjects.ended(job), Job, follower.on_ended)
-            stack.push_async_callback(ended.close)
+            stack.enter_context(self._telling(job, follower))
             stack.push_async_callback(follower.aclose)
             self._open.add(follower)
             stack.callback(self._open.discard, follower)
@@ -69,20 +74,43 @@ class Followers:
                 yield follower
 
     @asynccontextmanager
-    async def ending(self, submission: Submission) -> AsyncIterator[Ending]:
-        """Yield what hears of the job's end from now on."""
+    async def ending(self, submission: Submission, *, is_kept: bool) -> AsyncIterator[Ending]:
+        """Yield what hears of the end of an awaited job from now on.
+
+        One that is kept may be an old one, and somebody else be told of its end: then the facts about it are heard.
+        """
         job = submission.job
         ending = Ending(job, partial(self._ask, submission.account, job))
-        told = await self._bus.subscribe(subjects.ended(job), Job, ending.on_ended)
-        subject = end_subject(job, has_webhook=submission.webhook is not None)
-        facts = await self._bus.subscribe(subject, JobFinished, ending.on_fact)
-        self._open.add(ending)
-        try:
+        async with AsyncExitStack() as stack:
+            if is_kept:
+                facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, ending.on_fact)
+                stack.push_async_callback(facts.close)
+            stack.enter_context(self._telling(job, ending))
+            self._open.add(ending)
+            stack.callback(self._open.discard, ending)
             yield ending
+
+    async def awaited(self, submission: Submission) -> Submission:
+        """Return the submission so that this gateway is told of the job's end."""
+        if not self._is_told:
+            self._is_told = True
+            await self._bus.subscribe(subjects.ended(self._name, "*"), Job, self._on_ended)
+        return replace(submission, waiter=self._name)
+
+    @contextmanager
+    def _telling(self, job: str, waits: Follower | Ending) -> Iterator[None]:
+        """Tell one who waits of the job's end, for the time of the block."""
+        self._waiting.setdefault(job, []).append(waits)
+        try:
+            yield
         finally:
-            self._open.discard(ending)
-            await facts.close()
-            await told.close()
+            self._waiting[job].remove(waits)
+            if not self._waiting[job]:
+                del self._waiting[job]
+
+    async def _on_ended(self, job: Job, _subject: str, _headers: Headers) -> None:
+        for waits in self._waiting.get(job.job, ()):
+            waits.end(job)
 
     async def tick(self) -> None:
         """Let every follower look at the time."""

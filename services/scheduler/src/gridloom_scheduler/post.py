@@ -45,15 +45,15 @@ class Post:
     def changed(self, changes: Sequence[Change]) -> None:
         """Send the facts of changes, orders for what was claimed, and answers to who waits for what has ended."""
         for change in changes:
-            if change.after.sync and is_terminal(change.after.state):
-                self._tell(change.after)
+            if change.after.waiter is not None and is_terminal(change.after.state):
+                self._tell(change.after.waiter, change.after)
         orders = [order_of(change) for change in changes if is_claim(change)]
         self._outbox.post((fact_message(fact) for change in changes for fact in change.facts), orders)
 
-    def _tell(self, job: JobRecord) -> None:
+    def _tell(self, waiter: str, job: JobRecord) -> None:
         payload = encode(ending_view(job))
         if len(payload) <= self._line.max_payload_bytes:
-            self._line.send_soon(subjects.ended(job.id), payload)
+            self._line.send_soon(subjects.ended(waiter, job.id), payload)
 
 
 def is_claim(change: Change) -> bool:

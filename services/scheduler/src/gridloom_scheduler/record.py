@@ -104,6 +104,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
     streamed_characters: int | None = None
     usage: Usage | None = None
     error: Fault | None = None
+    waiter: str | None = None
     has_webhook: bool = False
     holds_keys: bool = False
     traceparent: str | None = None

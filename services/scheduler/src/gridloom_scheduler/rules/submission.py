@@ -29,6 +29,7 @@ _CANNOT = {
 }
 _SAME_NAME = (
     *("account", "key", "dialect", "model", "match", "priority", "listed", "tag", "sync", "batch", "node", "parent"),
+    "waiter",
     *("max_attempts", "timeout_seconds", "deadline_at", "capacity_wait_seconds", "traceparent", "task_ref"),
 )
 _LONGEST_TIMEOUT_SECONDS = 30 * 86_400.0
