@@ -28,16 +28,14 @@ job's document, so that the fact comes. `holder` is new for every process: an ea
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gridloom_contract.quota import Grant, GrantRequest
+from gridloom_domain.purses import Budget, Purse, is_over, knows_nothing
 
-_IDLE = timedelta(seconds=5)
 _EARLY = timedelta(seconds=4)
 """So long before an account's freedom from limits is old it is asked for anew: no job waits for that."""
-_QUIET = timedelta(seconds=1)
-"""So long after the last reservation every claim is stored or undone, and what was spent is certain."""
 
 
 @dataclass(frozen=True)
@@ -82,63 +80,11 @@ class Spent:
 Verdict = Reservation | Unlimited | NeedsGrant | HeldUntil
 
 
-@dataclass
-class _Budget:
-    """One grant at hand."""
-
-    id: str
-    tokens: int
-    expires_at: datetime
-    used_at: datetime
-    spent: int = 0
-    is_ending: bool = False
-
-    @property
-    def left(self) -> int:
-        return self.tokens - self.spent
-
-    def can(self, tokens: int, now: datetime) -> bool:
-        return self.left >= tokens and now < self.expires_at and not self.is_ending
-
-
-@dataclass
-class _Purse:
-    """What a replica knows of one account. `wanted` is to be asked for, `asked` is on its way.
-
-    So many tokens were `refused` until a time; so many are `spent` until a time.
-    """
-
-    budgets: list[_Budget] = field(default_factory=list)
-    unlimited_until: datetime | None = None
-    most_parallel: int | None = None
-    refused: tuple[int, datetime] | None = None
-    spent: tuple[int, datetime] | None = None
-    wanted: int | None = None
-    asked: int | None = None
-
-    def refuse(self, tokens: int, until: datetime, now: datetime) -> None:
-        """Note that so many tokens are not to be had: whoever lacks as much or more need not ask."""
-        if self.refused is not None and now < self.refused[1]:
-            tokens = min(tokens, self.refused[0])
-        self.refused = (tokens, until)
-        if self.wanted is not None and self.wanted >= tokens:
-            self.wanted = None
-
-    def spend(self, tokens: int, until: datetime, now: datetime) -> None:
-        """Note that so many tokens cannot even come back. Whoever lacks less is no less refused, and may hope."""
-        if self.spent is None or now >= self.spent[1] or tokens < self.spent[0]:
-            self.spent = (tokens, until)
-
-    def relent(self) -> None:
-        """Forget what was refused."""
-        self.refused = self.spent = None
-
-
 class Budgets:
     """The grants of one scheduler replica. Times are the scheduler's own."""
 
     def __init__(self) -> None:
-        self._purses: dict[str, _Purse] = {}
+        self._purses: dict[str, Purse] = {}
         self._accounts: dict[str, str] = {}
         self._wanting: set[str] = set()
 
@@ -181,7 +127,7 @@ class Budgets:
 
     def reserve(self, account: str, tokens: int, now: datetime) -> Verdict:
         """Reserve tokens for a job of the account, or say what to do instead."""
-        purse = self._purses.setdefault(account, _Purse())
+        purse = self._purses.setdefault(account, Purse())
         if purse.unlimited_until is not None and now < purse.unlimited_until:
             if now >= purse.unlimited_until - _EARLY and purse.asked is None:
                 self._want(account, purse, 1)
@@ -197,7 +143,7 @@ class Budgets:
         self._want(account, purse, tokens)
         return NeedsGrant(tokens)
 
-    def _want(self, account: str, purse: _Purse, tokens: int) -> None:
+    def _want(self, account: str, purse: Purse, tokens: int) -> None:
         if purse.wanted is None:
             purse.wanted = tokens
             self._wanting.add(account)
@@ -224,7 +170,7 @@ class Budgets:
     def take(self, grants: Iterable[Grant], now: datetime) -> None:
         """Put what was granted, or refused, at hand."""
         for grant in grants:
-            purse = self._purses.setdefault(grant.account, _Purse())
+            purse = self._purses.setdefault(grant.account, Purse())
             asked, purse.asked = purse.asked, None
             purse.most_parallel = grant.max_parallel
             purse.unlimited_until = grant.expires_at if grant.unlimited else None
@@ -238,7 +184,7 @@ class Budgets:
             elif grant.grant is not None and grant.expires_at is not None:
                 purse.relent()
                 purse.wanted = None  # whoever lacked something tries again
-                purse.budgets.append(_Budget(grant.grant, grant.tokens, grant.expires_at, now))
+                purse.budgets.append(Budget(grant.grant, grant.tokens, grant.expires_at, now))
                 self._accounts[grant.grant] = grant.account
 
     def not_answered(self, requests: Iterable[GrantRequest]) -> None:
@@ -256,10 +202,10 @@ class Budgets:
         """
         ended: list[Spent] = []
         for account, purse in list(self._purses.items()):
-            over = [budget for budget in purse.budgets if everything or _is_over(purse, budget, now)]
+            over = [budget for budget in purse.budgets if everything or is_over(purse, budget, now)]
             ended += [Spent(budget.id, budget.spent) for budget in over]
             purse.budgets = [budget for budget in purse.budgets if budget not in over]
-            if _knows_nothing(purse, now):
+            if knows_nothing(purse, now):
                 del self._purses[account]
         for spent in ended:
             self._accounts.pop(spent.grant, None)
@@ -285,17 +231,3 @@ class Budgets:
         """Return how many jobs of the account may be claimed or running at once, as last heard; None = any number."""
         purse = self._purses.get(account)
         return purse.most_parallel if purse else None
-
-
-def _is_over(purse: _Purse, budget: _Budget, now: datetime) -> bool:
-    if now < budget.used_at + _QUIET:
-        return False
-    is_needed_elsewhere = purse.wanted is not None or purse.refused is not None
-    is_late = now >= min(budget.expires_at, budget.used_at + _IDLE)
-    return budget.is_ending or is_needed_elsewhere or is_late or budget.left <= 0
-
-
-def _knows_nothing(purse: _Purse, now: datetime) -> bool:
-    is_refused = purse.refused is not None and now < purse.refused[1]
-    is_unlimited = purse.unlimited_until is not None and now < purse.unlimited_until
-    return not (purse.budgets or is_refused or is_unlimited or purse.wanted or purse.asked)
