@@ -31,6 +31,12 @@ _PORTS: Final = range(20_000, 32_768)
 _PROBE_SECONDS: Final = 0.5
 
 
+class _Own:
+    """Where this process looks for free ports."""
+
+    ports = _PORTS
+
+
 class MissingServerError(RuntimeError):
     """A server program is not installed; the message names the package that brings it."""
 
@@ -59,14 +65,23 @@ def free_port() -> int:
     It lies below the range the kernel gives to outgoing connections, so a client that keeps trying to reach a
     stopped server can never meet itself there.
     """
-    for port in random.sample(_PORTS, 200):
+    for port in random.sample(_Own.ports, 200):
         with socket.socket() as probe:
             try:
                 probe.bind((LOOPBACK, port))
             except OSError:
                 continue
             return port
-    raise OSError("found no free loopback port between 20000 and 32767 in 200 tries")
+    raise OSError(f"found no free loopback port between {_Own.ports[0]} and {_Own.ports[-1]} in 200 tries")
+
+
+def take_ports_from_share(number: int, count: int) -> None:
+    """Have this process find free ports in one of `count` equal shares only.
+
+    Processes that start many servers beside each other then never take a port that another has found, but not bound.
+    """
+    size = len(_PORTS) // count
+    _Own.ports = _PORTS[number * size : (number + 1) * size]
 
 
 def nats_server_binary() -> Path:

@@ -19,7 +19,7 @@ from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.mongo import Database, open_database
 from gridloom_kit.settings import ServiceSettings
 from gridloom_local.secrets import Secrets
-from gridloom_local.servers import MissingServerError
+from gridloom_local.servers import MissingServerError, take_ports_from_share
 from gridloom_testing.admission import admitting, worker_of
 from gridloom_testing.embedded import Embedded
 from gridloom_testing.grid import Grid, open_grid
@@ -29,6 +29,14 @@ from gridloom_testing.servers import Infra, MongoServer, NatsServer, S3Server
 OpenBus = Callable[[str], Awaitable[Bus]]
 UrlOf = Callable[[str], str]
 PlacesOf = Callable[[str], dict[str, Any]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process of a parallel run ports of its own."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        count = worker["workercount"]
+        take_ports_from_share(int(worker["workerid"].removeprefix("gw")) % count, count)
 
 
 @pytest.fixture(scope="session")
