@@ -93,8 +93,9 @@ class Followers:
     async def awaited(self, submission: Submission) -> Submission:
         """Return the submission so that this gateway is told of the job's end."""
         if not self._is_told:
-            self._is_told = True
+            # Two at once may subscribe twice; to hear an end twice changes nothing, never to hear one would.
             await self._bus.subscribe(subjects.ended(self._name, "*"), Job, self._on_ended)
+            self._is_told = True
         return replace(submission, waiter=self._name)
 
     @contextmanager
