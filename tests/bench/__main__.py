@@ -30,7 +30,7 @@ BOUNDS = (
     Bound("submissions", "bare aiohttp", 0.06),
     Bound("submit → stored result", "bare JetStream", 0.02),
     Bound("jobs with quota, usage and webhook service", "jobs without quota, usage and webhooks", 0.85),
-    Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 80, at_least=False),
+    Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 60, at_least=False),
     Bound("grid: chats, 64 clients", "LiteLLM: chats, 64 clients", 4, is_optional=True),
     Bound("grid: chat p50, 1 clients", "LiteLLM: chat p50, 1 clients", 2, at_least=False, is_optional=True),
     *streams.BOUNDS,
