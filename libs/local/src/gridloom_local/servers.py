@@ -28,13 +28,15 @@ MONGO_SLOW_MS: Final = "86400000"
 """mongod writes a slow command into its log as it is, prompts and answers included: so no command is slow enough."""
 
 _PORTS: Final = range(20_000, 32_768)
+_TRIES: Final = 200
 _PROBE_SECONDS: Final = 0.5
 
 
 class _Own:
-    """Where this process looks for free ports."""
+    """Where this process looks for free ports: one after the other, so that none is found twice before it is bound."""
 
     ports = _PORTS
+    place = random.randrange(len(_PORTS))
 
 
 class MissingServerError(RuntimeError):
@@ -65,14 +67,16 @@ def free_port() -> int:
     It lies below the range the kernel gives to outgoing connections, so a client that keeps trying to reach a
     stopped server can never meet itself there.
     """
-    for port in random.sample(_Own.ports, 200):
+    for _ in range(_TRIES):
+        _Own.place += 1
+        port = _Own.ports[_Own.place % len(_Own.ports)]
         with socket.socket() as probe:
             try:
                 probe.bind((LOOPBACK, port))
             except OSError:
                 continue
             return port
-    raise OSError(f"found no free loopback port between {_Own.ports[0]} and {_Own.ports[-1]} in 200 tries")
+    raise OSError(f"found no free loopback port between {_Own.ports[0]} and {_Own.ports[-1]} in {_TRIES} tries")
 
 
 def take_ports_from_share(number: int, count: int) -> None:
