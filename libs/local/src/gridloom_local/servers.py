@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import random
+import secrets
 import socket
 import stat
 import sys
@@ -36,7 +36,7 @@ class _Own:
     """Where this process looks for free ports: one after the other, so that none is found twice before it is bound."""
 
     ports = _PORTS
-    place = random.randrange(len(_PORTS))
+    place = secrets.randbelow(len(_PORTS))
 
 
 class MissingServerError(RuntimeError):
