@@ -13,12 +13,14 @@ from msgspec.structs import replace
 
 from gridloom_contract.events import JobFinished
 from gridloom_contract.fault import FaultError
-from gridloom_contract.jobs import Job, Submission
+from gridloom_contract.jobs import Acceptance, Job, Submission
 from gridloom_contract.vocabulary import State
+from gridloom_contract.work import TokenChunk
 from gridloom_domain.errors import NotFound, Unavailable, UnknownModel
 from gridloom_gateway.attendance import Attendance
 from gridloom_gateway.ending import Ending
 from gridloom_gateway.follow import Follower, Rhythm, Source
+from gridloom_gateway.updates import Moved, Said
 from gridloom_testing.builders import a_job, a_submission
 
 NOON = datetime(2026, 6, 20, 12, 0, tzinfo=UTC)
@@ -37,11 +39,12 @@ class Scene:
         self.endings: list[Ending] = []
         self.attendance = Attendance(self, self, self.cancel)  # type: ignore[arg-type]
 
-    async def submit(self, _submission: Submission) -> None:
+    async def submit(self, submission: Submission) -> Acceptance:
         self.asked.append("submit")
         if self.refusal:
             raise self.refusal
         await self.is_open.wait()
+        return Acceptance(job=submission.job, state=State.CLAIMED, worker="w1", attempt=1)
 
     async def cancel(self, _account: str, _job: str) -> Job:
         self.asked.append("cancel")
@@ -164,3 +167,14 @@ async def test_a_stream_of_a_kept_job_begins_with_what_is_known(scene: Scene) ->
         updates = await follower.next()
     assert [type(update).__name__ for update in updates] == ["Said", "Ended"]
     assert scene.asked == ["submit", "get"]
+
+
+async def test_the_worker_that_has_the_job_at_once_is_believed_without_asking(scene: Scene) -> None:
+    async with scene.attendance.attended(a_submission(job="j"), is_kept=False) as follower:
+        await follower.on_chunk(TokenChunk(job="j", attempt=1, offset=0, text="loom"), "tok.w1.j", {})
+        await follower.on_chunk(TokenChunk(job="j", attempt=1, offset=4, text="?"), "tok.w2.j", {})
+        updates = [*await follower.next(), *await follower.next()]
+        follower.is_over = True
+
+    assert updates == [Moved(State.CLAIMED, 1), Said("loom", 1, 4)]
+    assert scene.asked == ["submit"]

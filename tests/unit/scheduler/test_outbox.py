@@ -21,11 +21,15 @@ class Recorder:
     def __init__(self, *lost: str) -> None:
         self.lost = lost
         self.sent: list[str] = []
+        self.batches: list[list[str]] = []
+        self.has_some = asyncio.Event()
         self.marks: list[Mark] = []
         self.orders: list[tuple[str, bool]] = []
 
     async def publish_many(self, items: Sequence[Outgoing]) -> list[bool]:
         self.sent += [item.message_id for item in items]
+        self.batches.append([item.message_id for item in items])
+        self.has_some.set()
         return [item.message_id not in self.lost for item in items]
 
     def on_order(self, order: Message, stored: bool) -> None:
@@ -80,7 +84,7 @@ async def test_work_goes_before_the_facts_of_jobs_that_wait_and_one_jobs_facts_s
     outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
     order = an_order(job="b", attempt=1)
 
-    outbox.post_when_idle([fact("a", 1), fact("b", 1), fact("c", 1)])
+    outbox.post_later([fact("a", 1), fact("b", 1), fact("c", 1)])
     outbox.post([fact("b", 2)], [order_message("work.normal.m.w.b", order)])
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(outbox.run(stop))
@@ -88,3 +92,49 @@ async def test_work_goes_before_the_facts_of_jobs_that_wait_and_one_jobs_facts_s
 
     assert recorder.sent == ["b:1", "b:2", "b:1", "a:1", "c:1"]
     assert recorder.orders == [("b", False)]
+
+
+async def test_what_can_wait_goes_out_together_soon() -> None:
+    recorder = Recorder()
+    outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(outbox.run(stop))
+        outbox.post_later([fact("a", 1)])
+        await asyncio.sleep(0)
+        outbox.post_later([fact("b", 1), fact("a", 2)])
+        await recorder.has_some.wait()
+        stop.set()
+
+    assert recorder.batches == [["a:1", "a:2", "b:1"]]
+
+
+async def test_what_cannot_wait_takes_nothing_along_that_can() -> None:
+    recorder = Recorder()
+    outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(outbox.run(stop))
+        outbox.post_later([fact("a", 1)])
+        outbox.post([fact("b", 1)])
+        await recorder.has_some.wait()
+        stop.set()
+
+    assert recorder.batches == [["b:1"], ["a:1"]]
+
+
+async def test_a_full_batch_of_what_can_wait_does_not_wait() -> None:
+    recorder = Recorder()
+    outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(outbox.run(stop))
+        outbox.post_later(fact(f"job{number}", 1) for number in range(256))
+        turns = 0
+        while not recorder.has_some.is_set():
+            await asyncio.sleep(0)
+            turns += 1
+        stop.set()
+
+    assert len(recorder.sent) == 256
+    assert turns < 10

@@ -86,12 +86,17 @@ class SubmitJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jo
 
 
 class Acceptance(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """The fate of one submission: accepted in `state` at `created_at`, or refused with `fault`."""
+    """The fate of one submission: accepted in `state` at `created_at`, or refused with `fault`.
+
+    A job that need not wait is with its `worker` already, in this `attempt`.
+    """
 
     job: str
     state: State = State.QUEUED
     created_at: Instant | None = None
     fault: Fault | None = None
+    worker: str | None = None
+    attempt: int = 0
 
 
 class JobsSubmitted(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.submitted.1"):

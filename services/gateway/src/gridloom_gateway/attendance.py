@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gridloom_contract.fault import FaultError
-from gridloom_contract.jobs import Job, Submission
+from gridloom_contract.jobs import Acceptance, Job, Submission
 from gridloom_gateway.follow import Follower
 from gridloom_gateway.followers import Followers
 from gridloom_gateway.submissions import Submissions
@@ -49,10 +49,10 @@ class Attendance:
             self._followers.heard(submission.account, submission.job, None) as follower,
             self._taken_in(submission, is_kept=is_kept) as visit,
         ):
-            if is_kept:
+            if is_kept or visit.accepted is None:
                 await follower.start()
             else:
-                follower.begin(is_raw=submission.task.raw is not None)
+                follower.begin(visit.accepted, is_raw=submission.task.raw is not None)
             try:
                 yield follower
             finally:
@@ -63,11 +63,10 @@ class Attendance:
         """Take the job in; whoever leaves before the end cancels it."""
         visit = _Visit()
         try:
-            await self._submissions.submit(submission)
-            visit.has_begun = True
+            visit.accepted = await self._submissions.submit(submission)
             yield visit
         except FaultError:
-            visit.is_over = visit.is_over or not visit.has_begun  # refused, or perhaps taken in without a word
+            visit.is_over = visit.is_over or visit.accepted is None  # refused, or perhaps taken in without a word
             raise
         finally:
             if not (visit.is_over or is_kept):
@@ -75,7 +74,7 @@ class Attendance:
 
     async def _withdraw(self, submission: Submission, visit: _Visit) -> None:
         try:
-            if not visit.has_begun:  # offered again, under the same id: nothing of it may be under way still
+            if visit.accepted is None:  # offered again, under the same id: nothing of it may be under way still
                 await self._submissions.submit(submission)
             await self._cancel(submission.account, submission.job)
         except FaultError as error:
@@ -84,7 +83,7 @@ class Attendance:
 
 @dataclass
 class _Visit:
-    """Somebody's waiting for a job."""
+    """Somebody's waiting for a job, once it is accepted."""
 
-    has_begun: bool = False
+    accepted: Acceptance | None = None
     is_over: bool = False

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gridloom_contract import subjects
 from gridloom_contract.events import JobAccepted, JobAssigned, JobFact, JobStarted
 from gridloom_contract.fault import FaultCode, FaultError
-from gridloom_contract.jobs import Job
+from gridloom_contract.jobs import Acceptance, Job
 from gridloom_contract.vocabulary import State
 from gridloom_contract.work import TokenChunk
 from gridloom_domain.job import is_in_hand, is_terminal
@@ -118,10 +118,13 @@ class Follower:
         self._adopt(job)
         self._wake.set()
 
-    def begin(self, *, is_raw: bool) -> None:
+    def begin(self, accepted: Acceptance, *, is_raw: bool) -> None:
         """Follow a job that was taken in after this follower began to hear: there is nothing to ask yet."""
         if is_raw:
             self._hearing.expect_frames()
+        if accepted.worker is not None:
+            self._assigned(accepted.attempt, accepted.worker)
+            self._wake.set()
 
     async def next(self) -> list[Update]:
         """Return what is new, at least one update, waiting for it. Raises `FaultError` if the job is gone."""
@@ -167,12 +170,15 @@ class Follower:
 
     def _learn(self, fact: JobFact) -> None:
         if isinstance(fact, JobAssigned) and fact.attempt > self._hearing.transcript.attempt:
-            self._updates += self._hearing.turn_to(fact.attempt, fact.worker)
-            self._show(Moved(State.CLAIMED, fact.attempt))
+            self._assigned(fact.attempt, fact.worker)
         elif isinstance(fact, JobStarted) and (fact.worker, fact.attempt) == self._hearing.current:
             self._show(Moved(State.RUNNING, fact.attempt))
         elif not self._is_known(fact):
             self._must_ask = True
+
+    def _assigned(self, attempt: int, worker: str) -> None:
+        self._updates += self._hearing.turn_to(attempt, worker)
+        self._show(Moved(State.CLAIMED, attempt))
 
     async def _ask(self) -> None:
         self._asked_at = self._now()

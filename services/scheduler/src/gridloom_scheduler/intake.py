@@ -56,17 +56,17 @@ class Intake:
         # The same job twice in one batch is a repeated request that overtook itself: only the first is a new job.
         first = {draft.id: draft for draft in reversed(drafts) if isinstance(draft, JobRecord)}
         placed = await self._pace.place(list(reversed(first.values())))
-        new = await self._store(placed)
-        again = [draft.id for draft in drafts if isinstance(draft, JobRecord) and draft.id not in new]
-        known = {job.id: job for job in placed if job.id in new}
+        known = await self._store(placed)
+        again = [draft.id for draft in drafts if isinstance(draft, JobRecord) and draft.id not in known]
         known |= await self._jobs.many(again) if again else {}
         return [_outcome(item, draft, known) for item, draft in zip(submissions, drafts, strict=True)]
 
-    async def _store(self, jobs: Sequence[JobRecord]) -> set[str]:
-        """Store the jobs, claimed where that is possible at once, and follow up. Returns the ids of the new ones."""
+    async def _store(self, jobs: Sequence[JobRecord]) -> dict[str, JobRecord]:
+        """Store the jobs, claimed where that is possible at once, and follow up. Returns the new ones, by id."""
         claimed = self._claims.at_once(jobs)
+        stored = {job.id: claimed[job.id].after if job.id in claimed else job for job in jobs}
         try:
-            new = await self._jobs.insert([claimed[job.id].after if job.id in claimed else job for job in jobs])
+            new = await self._jobs.insert(list(stored.values()))
         except BaseException:
             for change in claimed.values():
                 self._claims.doubted(change)
@@ -74,7 +74,7 @@ class Intake:
         self._drop(claimed, claimed.keys() - new)
         won = [change for job, change in claimed.items() if job in new]
         self._ledger.accepted([job for job in jobs if job.id in new], won)
-        return new
+        return {job: stored[job] for job in new}
 
     def _drop(self, claimed: Claimed, jobs: Collection[str]) -> None:
         for job in jobs:
@@ -87,4 +87,5 @@ def _outcome(item: Submission, draft: Draft, known: Mapping[str, JobRecord]) -> 
     job = known.get(item.job)
     if job is None or job.account != item.account:
         return Acceptance(job=item.job, fault=Conflict(f"the job id {item.job} is taken", "job").fault)
-    return Acceptance(job=item.job, state=job.state, created_at=job.created_at)
+    worker = job.lease.worker if job.lease is not None else None
+    return Acceptance(job=job.id, state=job.state, created_at=job.created_at, worker=worker, attempt=job.attempt)

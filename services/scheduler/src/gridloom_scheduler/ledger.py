@@ -59,19 +59,19 @@ class Ledger:
     def accepted(self, jobs: Sequence[JobRecord], claims: Sequence[Change]) -> None:
         """Do what follows from new jobs that are stored, some of them with their claim."""
         self._post.accepted(jobs)
-        self.follow_up(claims)
+        self.follow_up(claims, are_told=True)
         self._afterwards(self._count_new, jobs)
         claimed = {claim.before.id for claim in claims}
         routes = {job.route for job in jobs if job.id not in claimed and job.state is State.QUEUED}
         if routes:
             self._doorbell.ring(routes)
 
-    def follow_up(self, changes: Sequence[Change]) -> None:
-        """Do what follows from changes that are stored."""
+    def follow_up(self, changes: Sequence[Change], *, are_told: bool = False) -> None:
+        """Do what follows from stored changes. Who waits for the jobs is answered with them, if they `are_told`."""
         routes: set[str] = set()
         for change in changes:
             routes |= self._follow_up(change)
-        self._post.changed(changes)
+        self._post.changed(changes, are_told=are_told)
         if routes:
             self._doorbell.ring(routes)
         self._afterwards(self._count, changes)
