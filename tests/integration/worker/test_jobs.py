@@ -129,6 +129,20 @@ async def test_the_same_attempt_delivered_again_runs_once(employ: Employ, schedu
     assert [result.job for result in scheduler.results] == [order.job, after.job]
 
 
+async def test_an_order_that_comes_again_while_the_worker_drains_is_not_handed_back(
+    employ: Employ, scheduler: ScriptedScheduler
+) -> None:
+    worker = await employ()
+    order = await scheduler.give(worker.order("[[first=0.5]]"))
+    await scheduler.started.until(of(order))
+    await scheduler.control(worker.id, "drain")
+    await scheduler.heartbeats.next(lambda beat: beat.draining)
+    await scheduler.give(order, lane="high")
+    result = await scheduler.results.until(of(order))
+    await scheduler.heartbeats.next(lambda beat: not beat.holding)
+    assert (result.refused, result.fault, len(scheduler.results)) == (False, None, 1)
+
+
 async def test_an_order_for_another_worker_is_never_run(employ: Employ, scheduler: ScriptedScheduler) -> None:
     worker = await employ()
     foreign = an_order(worker=a_worker_id())

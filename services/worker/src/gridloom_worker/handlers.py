@@ -9,7 +9,7 @@ from gridloom_contract.work import Offer, StopWork, WorkerControl, WorkOrder
 from gridloom_kit.consume import Reject
 from gridloom_kit.log import get_logger
 from gridloom_worker import rules
-from gridloom_worker.slots import Key, Slots
+from gridloom_worker.slots import Key, Slots, key_of
 
 log = get_logger()
 
@@ -62,10 +62,15 @@ class Handlers:
         self._presence = presence
 
     async def on_order(self, lane: str, order: WorkOrder) -> None:
-        """Take the order, or hand it back. Raises `Reject` for another worker's order, which is never run."""
+        """Take the order, or hand it back; one that came before has its answer. Raises `Reject` for another worker's
+        order, which is never run.
+        """
         foreign = rules.why_not_mine(order, self._worker)
         if foreign is not None:
             raise Reject(foreign)
+        if self._slots.knows(key_of(order)):
+            log.info("order.duplicate", job=order.job, attempt=order.attempt)
+            return
         fault = rules.why_hand_back(order, self._offering.offers, is_draining=self._slots.is_draining)
         if fault is not None:
             self._work.hand_back(order, fault)

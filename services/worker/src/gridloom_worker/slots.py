@@ -71,11 +71,15 @@ class Slots:
     def admit(self, lane: str, order: WorkOrder) -> bool:
         """Put an order at the end of its lane; False if this attempt is in hand or was."""
         key = key_of(order)
-        if key in self._known or key in self._past:
+        if self.knows(key):
             return False
         self._known.add(key)
         self._waiting[lane].append(order)
         return True
+
+    def knows(self, key: Key) -> bool:
+        """Whether this attempt is in hand, or was."""
+        return key in self._known or key in self._past
 
     def older_attempts(self, order: WorkOrder) -> list[int]:
         """Return the earlier attempts of the same job that are waiting or running here: their lease is over."""
