@@ -98,7 +98,7 @@ class BatchPage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="bat
 class CancelBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.cancel.1"):
     """Gateway to scheduler: cancel a batch and some hundreds of its living jobs; sent again, it cancels further ones.
 
-    One that has ended stays as it is. Answered by the `Batch`.
+    Of fewer than 500 none is left. One that has ended stays as it is. Answered by the `Batch`.
     """
 
     batch: str

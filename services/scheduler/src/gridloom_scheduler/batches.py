@@ -23,15 +23,11 @@ from gridloom_contract.batches import (
 )
 from gridloom_domain.batch import whole_since
 from gridloom_domain.errors import Conflict, Invalid, NotFound
-from gridloom_domain.job import Reason
+from gridloom_scheduler.canceling import Canceling
 from gridloom_scheduler.chance import Chance
-from gridloom_scheduler.ledger import Ledger
-from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.record import to_document
-from gridloom_scheduler.rules import transitions
 from gridloom_scheduler.store.batches import BatchRecord, BatchStore, Counts
 
-_CANCEL_AT_ONCE = 500
 _MOST_PER_PAGE = 100
 _SAME_NAME = (
     *("account", "key", "dialect", "created_at", "total", "lines_submitted", "input_file", "output_file", "error_file"),
@@ -42,10 +38,9 @@ _SAME_NAME = (
 class BatchDesk:
     """One method a message. A batch of another account does not exist."""
 
-    def __init__(self, batches: BatchStore, ledger: Ledger, recall: Recall, chance: Chance) -> None:
+    def __init__(self, batches: BatchStore, canceling: Canceling, chance: Chance) -> None:
         self._batches = batches
-        self._ledger = ledger
-        self._recall = recall
+        self._canceling = canceling
         self._chance = chance
 
     async def on_create(self, order: CreateBatch) -> Batch:
@@ -89,7 +84,7 @@ class BatchDesk:
         record = await self._owned(order.batch, order.account)
         if record.ended_at is None:
             await self._batches.cancel(record.id, self._chance.clock.now())
-            await self._cancel_jobs(record.id)
+            await self._canceling.cancel(record.id)
         return await self._view(await self._owned(order.batch, order.account))
 
     async def on_withdraw(self, order: WithdrawBatch) -> Batch:
@@ -97,7 +92,7 @@ class BatchDesk:
         record = await self._owned(order.batch, order.account)
         if record.input_file is not None:
             raise Conflict("a batch with a file is canceled, not withdrawn", "batch")
-        await self._cancel_jobs(record.id)
+        await self._canceling.cancel(record.id)
         withdrawn = await self._view(record)
         await self._batches.remove(record.id)
         return withdrawn
@@ -142,13 +137,6 @@ class BatchDesk:
         if record is None or record.account != account:
             raise NotFound("there is no such batch")
         return record
-
-    async def _cancel_jobs(self, batch: str) -> None:
-        jobs = await self._batches.living_jobs_of(batch, _CANCEL_AT_ONCE)
-        changes = [transitions.canceled(job, Reason.USER, self._chance.moment()) for job in jobs]
-        won = await self._ledger.commit(changes)
-        stopped = [change.before for change, is_won in zip(changes, won, strict=True) if is_won and change.frees_worker]
-        await self._recall.stop(stopped, str(Reason.USER))
 
     async def _view(self, record: BatchRecord) -> Batch:
         return (await self._views([record]))[0]

@@ -22,6 +22,7 @@ from gridloom_scheduler.access import Bouncer, Tokens
 from gridloom_scheduler.assigner import Assigner
 from gridloom_scheduler.batches import BatchDesk
 from gridloom_scheduler.callout import Callout, Signer
+from gridloom_scheduler.canceling import Canceling
 from gridloom_scheduler.catalogue import Catalogue
 from gridloom_scheduler.census import Census
 from gridloom_scheduler.chance import Chance
@@ -219,10 +220,11 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
     changing = await stack.enter_async_context(GroupCommit(core.ledger.commit))
     orders = Orders(stores.jobs, stores.queue, Together(changing), core.recall, core.pace)
     hand_back = HandBack(stores.jobs, stores.workers, core.ledger, core.recall, core.chance)
+    canceling = Canceling(stores.batches, core.ledger, core.recall, core.chance)
     retirement = Retirement(Bouncer(lines.system), core.consumers, hand_back, core.recall)
     return Desks(
         jobs=JobDesk(accepting, questions, orders),
-        batches=BatchDesk(stores.batches, core.ledger, core.recall, core.chance),
+        batches=BatchDesk(stores.batches, canceling, core.chance),
         orders=orders,
         questions=questions,
         endings=EndingDesk(stores.endings, core.chance.clock, most_bytes),

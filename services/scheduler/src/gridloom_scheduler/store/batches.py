@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection
 from datetime import datetime
 from typing import Any
 
@@ -96,10 +96,17 @@ class BatchStore:
             counts.setdefault(row["_id"]["parent"], {})[State(row["_id"]["state"])] = int(row["jobs"])
         return counts
 
-    async def living_jobs_of(self, batch: str, limit: int) -> list[JobRecord]:
-        """Return jobs of a batch that have not ended, without texts and facts."""
-        found = self._jobs.find({"parent": batch, "state": {"$in": _LIVING}}, _NO_INPUT).limit(limit)
-        return [job_of(document | _EMPTY_TASK) async for document in found]
+    async def living_jobs_of(self, batch: str, at_once: int) -> AsyncGenerator[list[JobRecord], None]:
+        """Yield the jobs of a batch that have not ended, so many at a time, without texts and facts.
+
+        One that changes its state meanwhile may be missed.
+        """
+        found = self._jobs.find({"parent": batch, "state": {"$in": _LIVING}}, _NO_INPUT).batch_size(at_once)
+        try:
+            while documents := await found.to_list(at_once):
+                yield [job_of(document | _EMPTY_TASK) for document in documents]
+        finally:
+            await found.close()
 
     async def cancel(self, batch: str, now: datetime) -> None:
         """Note that its owner wants it canceled. Somebody looks at it now, whoever has its lease."""
