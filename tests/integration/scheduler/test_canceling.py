@@ -97,3 +97,18 @@ async def test_a_batch_whose_jobs_have_all_ended_stays_as_it_is(stores: Stores) 
     await stores.jobs.insert([a_record(parent=batch, state=State.SUCCEEDED), a_record(parent=a_job_id())])
     await canceling(ledger, Heard()).cancel(batch)
     assert ledger.writes == 0
+
+
+async def test_a_job_that_changes_while_others_are_looked_at_is_not_missed(stores: Stores) -> None:
+    batch = a_job_id()
+    jobs = [a_record(parent=batch) for _ in range(3)]
+    await stores.jobs.insert(jobs)
+    seen = list[str]()
+    async for found in stores.batches.living_jobs_of(batch, 1):
+        if not seen:
+            claims = [
+                transitions.assigned(job, Placement(WORKER, "llama:8b", "credit"), LEASE, a_moment()) for job in jobs
+            ]
+            await stores.jobs.apply(claims)
+        seen += [job.id for job in found]
+    assert sorted(seen) == sorted(job.id for job in jobs)

@@ -79,7 +79,7 @@ def living(counts: Mapping[State, int]) -> int:
 def failed(batch: Batch) -> int:
     """Return how many lines came to nothing: those whose jobs did, and those of which none could be made.
 
-    The latter are told at the end: a job whose state changes while it is counted may not be seen.
+    The latter are told at the end: until then nobody knows of lines without a job whether they will have one.
     """
     counts = batch.counts
     lost = counts.get(State.FAILED, 0) + counts.get(State.CANCELED, 0)

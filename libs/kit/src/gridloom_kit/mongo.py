@@ -24,6 +24,8 @@ _INDEX_CONFLICT = frozenset({85, 86})
 DURABLE = WriteConcern(w="majority", j=True)
 DatabaseError = PyMongoError
 """What a store raises when MongoDB cannot be reached or refuses: the write may or may not have happened."""
+AT_ONE_TIME = ReadConcern("snapshot")
+"""For questions that read many documents, and miss those that change meanwhile without it."""
 FORGETTABLE = WriteConcern(w=1)
 """For marks that a sweeper can make again: never for a job's state."""
 

@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 from gridloom_contract.batches import BatchError
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_domain.job import TERMINAL
-from gridloom_kit.mongo import Database, Document
+from gridloom_kit.mongo import AT_ONE_TIME, Database, Document
 from gridloom_scheduler.record import JobRecord, job_of, to_document
 from gridloom_scheduler.store.indexes import BATCHES, JOBS
 
@@ -58,11 +58,14 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class BatchStore:
-    """Every write is majority-journaled."""
+    """Every write is majority-journaled.
+
+    Jobs are read as they were at one point in time: one whose state changes meanwhile is neither missed nor met twice.
+    """
 
     def __init__(self, database: Database) -> None:
         self._batches = database[BATCHES]
-        self._jobs = database[JOBS]
+        self._jobs = database.get_collection(JOBS, read_concern=AT_ONE_TIME)
 
     async def insert(self, batch: BatchRecord) -> BatchRecord:
         """Store a new batch and return it, or the one that has its id already."""
@@ -97,10 +100,7 @@ class BatchStore:
         return counts
 
     async def living_jobs_of(self, batch: str, at_once: int) -> AsyncGenerator[list[JobRecord], None]:
-        """Yield the jobs of a batch that have not ended, so many at a time, without texts and facts.
-
-        One that changes its state meanwhile may be missed.
-        """
+        """Yield the jobs of a batch that have not ended, so many at a time, without texts and facts."""
         found = self._jobs.find({"parent": batch, "state": {"$in": _LIVING}}, _NO_INPUT).batch_size(at_once)
         try:
             while documents := await found.to_list(at_once):
