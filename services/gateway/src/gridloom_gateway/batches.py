@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from typing import Final
 
 from gridloom_contract.batches import (
     Batch,
@@ -32,10 +31,9 @@ from gridloom_contract.registry import (
     NOTE_BATCH,
     WITHDRAW_BATCH,
 )
+from gridloom_domain.batch import living
 from gridloom_gateway.desk import Desk, Questions, is_unknown
 from gridloom_kit import crash
-
-MOST_CANCELED_AT_ONCE: Final = 500
 
 
 class Batches:
@@ -56,7 +54,8 @@ class Batches:
     async def take_in(self, order: CreateBatch, submissions: Sequence[Submission], *, is_kept: bool) -> Batch:
         """Record a batch that is all here and take its jobs in; return it. Raises what `Desk.submit_all` does.
 
-        The record comes first: wherever this ends, no job is without its batch, and done again it goes on.
+        The record comes first: wherever this ends, no job is without its batch, and done again it goes on. Whoever
+        lists batches may cancel it meanwhile: then the jobs that came later are canceled, too.
         """
         await self.create(order)
         crash.point("gateway.batch_recorded")
@@ -67,7 +66,10 @@ class Batches:
                 await self._withdraw(order.account, order.batch)
             raise
         crash.point("gateway.batch_taken_in")
-        return await self.get(order.account, order.batch)
+        batch = await self.get(order.account, order.batch)
+        if batch.cancel_requested_at is not None and living(batch.counts):
+            return await self.cancel(order.account, order.batch)
+        return batch
 
     async def _withdraw(self, account: str, batch: str) -> None:
         """What was refused is told in any case, even if this fails."""
@@ -83,7 +85,7 @@ class Batches:
         return await self._questions.ask(LIST_BATCHES, wanted, BatchPage)
 
     async def cancel(self, account: str, batch: str) -> Batch:
-        """Cancel the batch, and so many of its jobs at a time; return it. Raises `NotFound`."""
+        """Cancel the batch and some hundreds of its jobs, all if there are fewer; return it. Raises `NotFound`."""
         order = CancelBatch(batch=batch, account=account)
         return await self._told(self._questions.ask(CANCEL_BATCH, order, Batch))
 
