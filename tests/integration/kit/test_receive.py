@@ -143,6 +143,7 @@ async def test_delivery_goes_on_after_the_server_crashed(desk: Desk, worker: Wor
     await desk.give("before-crash")
     assert await worker.next() == "before-crash"
     nats_server.restart()
+    await desk.open()
     await desk.give("after-crash")
     while await worker.next() != "after-crash":
         pass

@@ -35,6 +35,7 @@ async def test_a_job_survives_the_restart_of_the_nats_server(
     order = await scheduler.give(worker.order("[[tokens=30]] [[rate=30]]"))
     await scheduler.started.until(of(order))
     nats_server.restart()
+    await scheduler.arrive_again()
     result = await scheduler.results.until(of(order))
     assert len(result.output.split()) == 30
     await scheduler.hellos.until(lambda _: len(scheduler.hellos) > 1)

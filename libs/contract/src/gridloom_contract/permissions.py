@@ -21,6 +21,7 @@ JetStream = tuple[str, ...]
 _STREAM_OWNER: JetStream = (
     "$JS.API.INFO",
     *(f"$JS.API.STREAM.{verb}.{stream.name}" for stream in STREAMS for verb in ("CREATE", "UPDATE", "INFO", "PURGE")),
+    *(f"$JS.API.STREAM.DELETE.{stream.name}" for stream in STREAMS if stream.is_rebuilt),
     *(f"$JS.API.CONSUMER.{verb}.{name}.>" for name in WORK_STREAMS.values() for verb in ("CREATE", "DELETE", "INFO")),
     f"$JS.API.DIRECT.GET.KV_{SHARD_BUCKET}.>",
     f"$JS.API.STREAM.MSG.GET.KV_{SHARD_BUCKET}",

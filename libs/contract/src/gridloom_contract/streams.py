@@ -23,22 +23,30 @@ _DAY_SECONDS = 86_400
 
 
 class Stream(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """A stream as JetStream's own configuration, field by field. `duplicate_window` and `max_age` are nanoseconds."""
+    """A stream as JetStream's own configuration, field by field. `duplicate_window` and `max_age` are nanoseconds.
+
+    What is in one that `is_rebuilt` follows from MongoDB and is sent again once the stream is seen to be new. So it may
+    be made anew to become what is written here; any other is only ever updated, and keeps what it has.
+    """
 
     name: str
     config: dict[str, Any]
+    is_rebuilt: bool = False
 
 
 def _work(lane: str) -> Stream:
-    """One order a subject:
-    a job released twice is refused while the first order is there. Consumers are one a worker.
+    """One order a subject: a job released twice is refused while the first order is there. Consumers are one a worker.
+
+    In memory: an order lives for a moment, whoever waits for a chat waits for it, and on a disk it would be synced when
+    it comes and when it goes. A server that starts anew has forgotten it; the scheduler has not, and sends it again.
     """
     return Stream(
         name=WORK_STREAMS[lane],
+        is_rebuilt=True,
         config={
             "subjects": [f"work.{lane}.>"],
             "retention": "workqueue",
-            "storage": "file",
+            "storage": "memory",
             "discard": "new",
             "discard_new_per_subject": True,
             "max_msgs_per_subject": 1,

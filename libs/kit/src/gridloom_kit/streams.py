@@ -14,6 +14,7 @@ from gridloom_kit.log import get_logger
 
 log = get_logger()
 
+_NO_SUCH_STREAM = 404
 _ALREADY_THERE = 10058
 
 
@@ -21,25 +22,43 @@ async def ensure_streams(bus: Bus, streams: Iterable[Stream], replicas: int = 1)
     """Make every stream that is missing, bring the others to the table's configuration, and return the names newly
     made.
 
+    JetStream never changes where a stream is stored. One whose content `is_rebuilt` is deleted and made anew for that.
     Safe to repeat and to run from two replicas at once: the same configuration is the same stream.
     """
-    made = []
-    for stream in streams:
-        config = {**stream.config, "name": stream.name, "num_replicas": replicas}
-        if await _make(bus, stream.name, config):
-            made.append(stream.name)
-    return tuple(made)
+    return tuple([stream.name for stream in streams if await _ensure(bus, stream, replicas)])
+
+
+async def _ensure(bus: Bus, stream: Stream, replicas: int) -> bool:
+    config = {**stream.config, "name": stream.name, "num_replicas": replicas}
+    storage = await _storage_of(bus, stream.name)
+    if storage is not None and (storage == config["storage"] or not stream.is_rebuilt):
+        await api(bus, f"STREAM.UPDATE.{stream.name}", config)
+        return False
+    if storage is not None:
+        log.warning("streams.stored_anew", stream=stream.name, before=storage, now=config["storage"])
+        await _delete(bus, stream.name)
+    return await _make(bus, stream.name, config)
+
+
+async def _storage_of(bus: Bus, name: str) -> str | None:
+    """Return where the stream is stored, None if there is none."""
+    try:
+        return str((await api(bus, f"STREAM.INFO.{name}"))["config"]["storage"])
+    except JetStreamApiError as error:
+        if error.code != _NO_SUCH_STREAM:
+            raise
+        return None
+
+
+async def _delete(bus: Bus, name: str) -> None:
+    try:
+        await api(bus, f"STREAM.DELETE.{name}")
+    except JetStreamApiError as error:
+        if error.code != _NO_SUCH_STREAM:  # else another replica was first
+            raise
 
 
 async def _make(bus: Bus, name: str, config: dict[str, object]) -> bool:
-    try:
-        await api(bus, f"STREAM.INFO.{name}")
-    except JetStreamApiError as error:
-        if error.code != 404:
-            raise
-    else:
-        await api(bus, f"STREAM.UPDATE.{name}", config)
-        return False
     try:
         await api(bus, f"STREAM.CREATE.{name}", config)
     except JetStreamApiError as error:

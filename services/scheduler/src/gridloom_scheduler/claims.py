@@ -21,7 +21,7 @@ from gridloom_scheduler.record import JobRecord, Lease
 from gridloom_scheduler.rules import holds, transitions
 from gridloom_scheduler.rules.allowances import Allowance
 from gridloom_scheduler.rules.changes import Change
-from gridloom_scheduler.rules.enclosures import has_enclosures
+from gridloom_scheduler.rules.enclosures import NOTHING_ENCLOSED, Enclosures, has_enclosures
 from gridloom_scheduler.rules.placement import Board
 from gridloom_scheduler.rules.routes import rivals_of
 from gridloom_scheduler.rules.submission import queue_of
@@ -30,7 +30,11 @@ from gridloom_scheduler.rules.transitions import Placement
 
 def order_of(change: Change) -> Outgoing:
     """Return the order for a job that has just been claimed."""
-    job = change.after
+    return order_for(change.after, change.enclosures)
+
+
+def order_for(job: JobRecord, enclosures: Enclosures = NOTHING_ENCLOSED) -> Outgoing:
+    """Return the order for a job that is claimed: for one attempt always the same. Raises ValueError for others."""
     if job.lease is None or job.served_model is None:
         raise ValueError(f"job {job.id} is not claimed")
     order = WorkOrder(
@@ -42,8 +46,8 @@ def order_of(change: Change) -> Outgoing:
         task=msgspec.json.decode(job.task, type=Task),
         timeout_seconds=job.timeout_seconds,
         until=job.timeout_at,
-        attachments=change.enclosures.attachments,
-        task_url=change.enclosures.task_url,
+        attachments=enclosures.attachments,
+        task_url=enclosures.task_url,
     )
     return order_message(subjects.work(job.lane, job.served_model, job.lease.worker, job.id), order)
 

@@ -5,13 +5,15 @@ Nothing here is the truth: it is loaded from MongoDB when a shard is taken and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 
 from gridloom_contract.base import Message
+from gridloom_contract.vocabulary import State
 from gridloom_contract.work import Holding, ModelSpeed, WorkerHeartbeat, WorkerHello, WorkOrder
 from gridloom_kit.clock import Clock
 from gridloom_scheduler import metrics
@@ -33,13 +35,20 @@ class Flight:
     """A job in hand of one worker.
 
     `sure_at` is when its claim was known to be stored; until then the slot is only reserved. `seen_at` is when the
-    worker last listed it, or could have: when its order was stored. Before that it is None; `is_unsent` if that failed.
+    worker last listed it, or could have: when its order was stored. Before that it is None. `doubted_at` is since when
+    its order may be in no stream, and `is_unsent` says that JetStream did not take it.
     """
 
     job: JobRecord
     seen_at: float | None = None
     sure_at: float | None = None
+    doubted_at: float | None = None
     is_unsent: bool = False
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether its order may be in no stream, and the worker has not listed it since."""
+        return self.doubted_at is not None and (self.seen_at is None or self.seen_at <= self.doubted_at)
 
 
 @dataclass
@@ -69,6 +78,8 @@ class Seat:
     strays: frozenset[Holding] = frozenset()
     """Attempts the worker lists, twice now, that are not known here."""
     unknown: frozenset[Holding] = frozenset()
+    has_doubts: bool = False
+    """Whether the order of any flight was doubted lately."""
     counts_as_online: bool = False
     """What its document says: a silent worker has it set right."""
 
@@ -138,6 +149,8 @@ class Fleet:
         self._clock = clock
         self._seats: dict[str, Seat] = {}
         self._by_route: dict[str, dict[str, Seat]] = {}
+        self.doubt = asyncio.Event()
+        """There may be orders to be sent again."""
 
     def __iter__(self) -> Iterator[Seat]:
         return iter(list(self._seats.values()))
@@ -213,9 +226,23 @@ class Fleet:
         metrics.orders_unsent.inc(0 if stored else 1)
         seat = self._seats.get(order.worker)
         flight = seat.flights.get(order.job) if seat else None
-        if flight is not None and flight.job.attempt == order.attempt:
-            flight.is_unsent = not stored
-            flight.seen_at = flight.seen_at or self._clock.monotonic()
+        if seat is None or flight is None or flight.job.attempt != order.attempt:
+            return
+        flight.is_unsent = not stored
+        if stored:
+            flight.seen_at, flight.doubted_at = self._clock.monotonic(), None
+        else:
+            flight.doubted_at = flight.doubted_at or self._clock.monotonic()
+            seat.has_doubts = True
+            self.doubt.set()
+
+    def orders_vanished(self, lanes: Collection[str]) -> None:
+        """Doubt all orders of these lanes that nobody has started: their streams have forgotten what they had."""
+        now = self._clock.monotonic()
+        for seat in self._seats.values():
+            for flight in seat.flights.values():
+                if flight.seen_at is not None and flight.job.state is State.CLAIMED and flight.job.lane in lanes:
+                    flight.doubted_at, seat.has_doubts = now, True
 
     def board(self, job: JobRecord) -> None:
         """Note that the job's worker has it in hand, as it is stored now. Nothing happens if it is not ours."""
@@ -224,7 +251,7 @@ class Fleet:
             return
         flight = seat.flights.get(job.id)
         if flight is None or flight.job.attempt != job.attempt:
-            flight = seat.flights[job.id] = Flight(_slim(job), seen_at=self._clock.monotonic())
+            flight = seat.flights[job.id] = self._found(seat, job)
         flight.job = _slim(job)
         flight.sure_at = flight.sure_at or self._clock.monotonic()
 
@@ -241,6 +268,13 @@ class Fleet:
         seat = self._seats.get(worker)
         flight = seat.flights.get(job) if seat else None
         return flight.job if flight and flight.sure_at is not None else None
+
+    def _found(self, seat: Seat, job: JobRecord) -> Flight:
+        """Return the flight of a job that the database, and not we, gave to the worker: who knows about its order?"""
+        now = self._clock.monotonic()
+        is_waiting = job.state is State.CLAIMED
+        seat.has_doubts = seat.has_doubts or is_waiting
+        return Flight(_slim(job), seen_at=now, doubted_at=now if is_waiting else None)
 
     def _seat_of(self, job: JobRecord) -> Seat | None:
         return self._seats.get(job.lease.worker) if job.lease else None

@@ -25,6 +25,7 @@ counts_replaced = Counter("gridloom_token_counts_replaced", "Workers' token coun
 jobs_held = Counter("gridloom_jobs_held", "Times that jobs were held back", ["reason"])
 grants_not_answered = Counter("gridloom_quota_grants_not_answered", "Requests for budgets that nobody answered")
 orders_unsent = Counter("gridloom_orders_unsent", "Work orders that JetStream did not store")
+orders_repeated = Counter("gridloom_orders_repeated", "Work orders sent again that JetStream did not take or forgot")
 enclosing_failures = Counter("gridloom_enclosing_failures", "Questions for URLs that the blob service did not answer")
 
 WORKER_STATES = ("online", "draining", "offline", "revoked")

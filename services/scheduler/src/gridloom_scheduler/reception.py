@@ -96,6 +96,8 @@ class Reception:
             return
         before = seat.credit
         seat.hear(believable(heartbeat), self.fleet.now())
+        if seat.has_doubts:
+            self.fleet.doubt.set()
         if seat.credit > before:
             self._doorbell.nudge()
 

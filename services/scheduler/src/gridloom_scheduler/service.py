@@ -51,6 +51,7 @@ from gridloom_scheduler.quotas import Quotas
 from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.reception import Greeter, Reception
 from gridloom_scheduler.reconciliation import Reconciliation
+from gridloom_scheduler.repeats import Repeats
 from gridloom_scheduler.reports import Reports
 from gridloom_scheduler.retelling import RETELLING_SECONDS, Retold
 from gridloom_scheduler.retirement import HandBack, Retirement
@@ -140,6 +141,7 @@ async def compose(stack: AsyncExitStack, settings: Settings, stores: Stores, lin
     await Callout(lines.callout, stores.workers, tokens, signer, settings.worker_session_seconds).open()
     watch = await _watch_of(stack, core, stores, bus)
     await watch.streams.look()
+    bus.on_reconnect(watch.streams.look_soon)
     desks = await _desks_of(stack, core, stores, lines, tokens)
     return Service(
         NAME,
@@ -153,6 +155,7 @@ async def compose(stack: AsyncExitStack, settings: Settings, stores: Stores, lin
         ticks=_ticks(core, stores, watch, desks),
         tasks=(
             task("outbox", core.outbox.run),
+            task("repeats", Repeats(core.fleet, stores.jobs, bus).run),
             task("assigner", watch.assigner.run),
             task("treasury", core.treasury.run),
             task("thawing", watch.thawing.run),

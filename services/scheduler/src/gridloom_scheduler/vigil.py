@@ -16,7 +16,7 @@ from gridloom_scheduler.recall import Recall
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules import endings
 from gridloom_scheduler.rules.changes import Change
-from gridloom_scheduler.rules.liveness import Loss, is_silent, loss_of
+from gridloom_scheduler.rules.liveness import Loss, is_silent, loss_of, loss_of_unsent, may_repeat
 
 log = get_logger()
 
@@ -94,12 +94,14 @@ class Vigil:
         return [change for change, is_stored in zip(changes, stored, strict=True) if is_stored]
 
     def _loss_of(self, seat: Seat, flight: Flight) -> Loss:
-        if flight.is_unsent:
-            return Loss.UNDELIVERED
+        job, lease, doubted_at = flight.job, flight.job.lease, flight.doubted_at
+        if flight.is_unsent and flight.is_doubtful and doubted_at is not None:
+            missing = seat.last_heard - doubted_at
+            return loss_of_unsent(is_repeatable=may_repeat(job, seat.session), missing_seconds=missing)
         if flight.seen_at is None:
             return Loss.NONE
-        job, lease = flight.job, flight.job.lease
-        missing = seat.last_heard - max(flight.seen_at, seat.greeted_at)
+        # Until it was doubted, nobody could have sent it again.
+        missing = seat.last_heard - max(flight.seen_at, seat.greeted_at, doubted_at or flight.seen_at)
         same_session = lease is not None and lease.session == seat.session
         return loss_of(State(job.state), same_session=same_session, missing_seconds=missing)
 

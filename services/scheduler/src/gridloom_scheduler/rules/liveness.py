@@ -5,7 +5,11 @@ from __future__ import annotations
 from enum import Enum
 
 from gridloom_contract.vocabulary import State
+from gridloom_scheduler.record import JobRecord
+from gridloom_scheduler.rules.enclosures import has_enclosures
 
+UNSENT_SECONDS = 5.0
+"""How long an order that JetStream does not take is sent again and again before it is taken back."""
 LOST_ORDER_SECONDS = 3.0
 """How long an order may be missing from its worker's heartbeats before it is taken back."""
 
@@ -33,3 +37,21 @@ def loss_of(state: State, *, same_session: bool, missing_seconds: float) -> Loss
     if missing_seconds <= LOST_ORDER_SECONDS:
         return Loss.NONE
     return Loss.UNDELIVERED if state is State.CLAIMED and same_session else Loss.ABANDONED
+
+
+def may_repeat(job: JobRecord, session: str | None) -> bool:
+    """Whether the order of a job can be sent again as it was: its worker, still the same process, has not started it.
+
+    What was enclosed with an order is not kept: such a job is taken back and gets new URLs.
+    """
+    return (
+        job.state is State.CLAIMED
+        and job.lease is not None
+        and job.lease.session == session
+        and not has_enclosures(job)
+    )
+
+
+def loss_of_unsent(*, is_repeatable: bool, missing_seconds: float) -> Loss:
+    """Judge an order that no stream has taken for so long: JetStream may be about to come back."""
+    return Loss.NONE if is_repeatable and missing_seconds <= UNSENT_SECONDS else Loss.UNDELIVERED

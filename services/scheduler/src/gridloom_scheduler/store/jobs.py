@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ _NO_EVENTS = {"events": 0}
 _NO_INPUT = {"events": 0, "task": 0, "echo": 0, "output": 0}
 _EMPTY_TASK = {"task": "{}"}
 _OUTPUT_ONLY = {"events": 0, "task": 0, "echo": 0}
+_TASK_ONLY = {"events": 0, "echo": 0, "output": 0}
 _FEW = 25
 _TIMED_HOLDS = [str(Reason.BACKOFF), str(Reason.BLOB), str(Reason.GATE)]
 
@@ -92,6 +93,11 @@ class JobStore:
         """Return the claimed and running jobs of these workers, without texts and facts."""
         found = self._jobs.find({"lease.worker": {"$in": list(workers)}}, _NO_INPUT)
         return [job_of(document | _EMPTY_TASK) async for document in found]
+
+    async def claimed(self, jobs: Collection[str]) -> list[JobRecord]:
+        """Return those of the jobs that a worker has and has not started, with their tasks."""
+        found = self._jobs.find({"_id": {"$in": list(jobs)}, "state": str(State.CLAIMED)}, _TASK_ONLY)
+        return [job_of(document) async for document in found]
 
     async def count_in_hand(self) -> dict[str, int]:
         """Return how many jobs each worker has in hand."""
