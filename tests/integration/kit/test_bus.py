@@ -13,7 +13,8 @@ from gridloom_contract.jobs import GetJob, Job
 from gridloom_contract.streams import STREAMS
 from gridloom_contract.work import StopWork
 from gridloom_kit.streams import ensure_streams
-from gridloom_testing.builders import a_job
+from gridloom_testing.admission import admitting
+from gridloom_testing.builders import a_job, a_worker_token
 from gridloom_testing.plugin import OpenBus
 from gridloom_testing.servers import NatsServer
 
@@ -157,6 +158,18 @@ async def test_an_unknown_error_of_the_server_does_not_end_the_connection(bus_fo
     await asyncio.wait_for(back.wait(), 10)
     await scheduler.flush()
     assert scheduler.is_connected
+
+
+async def test_a_worker_is_back_soon_after_who_lets_it_in(worker_bus: OpenBus, nats_server: NatsServer) -> None:
+    async with admitting(nats_server):
+        worker = await worker_bus(a_worker_token())
+    nats_server.restart()
+    async with asyncio.timeout(10):
+        while not worker.client.is_connecting:
+            await asyncio.sleep(0.01)
+    async with admitting(nats_server), asyncio.timeout(1.5):  # the server would keep it waiting for two seconds
+        while not worker.is_connected:
+            await asyncio.sleep(0.01)
 
 
 async def test_streams_are_made_once_and_again_after_the_store_is_wiped(

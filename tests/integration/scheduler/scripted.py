@@ -45,7 +45,9 @@ _WITHIN_SECONDS = 20.0
 
 
 class ScriptedWorker:
-    """One worker process: it says hello when asked, beats, takes its orders, and reports what the test says."""
+    """One worker process: it says hello when asked and when it is connected again, beats, takes its orders, and reports
+    what the test says.
+    """
 
     def __init__(self, bus: Bus, worker: str, *, slots: int = 1, offers: tuple[Offer, ...] = (an_offer(),)) -> None:
         self.bus = bus
@@ -71,6 +73,7 @@ class ScriptedWorker:
         for lane in LANES:
             await self.bus.client.subscribe(subjects.order(self.id, lane), cb=self._on_order)
         welcome = await self.hello()
+        self.bus.on_reconnect(self._hello_soon)
         await self._holder.open(under_way(self._beat()))
         return welcome
 
@@ -150,6 +153,9 @@ class ScriptedWorker:
                     if error.fault.code is not FaultCode.UNAVAILABLE:
                         raise
                     await asyncio.sleep(_POLL_SECONDS)
+
+    async def _hello_soon(self) -> None:
+        self.bus.tasks.create_task(self.hello())
 
     async def _beat(self) -> None:
         while True:

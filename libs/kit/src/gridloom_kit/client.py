@@ -22,6 +22,8 @@ from gridloom_kit.settings import ServiceSettings
 log = get_logger()
 
 _RECONNECT_WAIT_SECONDS = 0.2
+_FIRST_LOGIN_SECONDS = 0.5
+_LONGEST_LOGIN_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Patience:
 
 class HardClient(Client):
     """A NATS client that only gives up when it is told to."""
+
+    _unanswered_logins = 0
 
     async def _process_err(self, err_msg: str) -> None:
         handled_well = "permissions violation" in err_msg.lower() or "stale connection" in err_msg.lower()
@@ -62,6 +66,24 @@ class HardClient(Client):
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
         await super()._connect_to_server(s)
+
+    async def _process_connect_init(self) -> None:
+        """Log in again with little patience at first, and with more at each further try.
+
+        After a restart of the server everybody comes back at once, and whoever answers for us may be a moment late. The
+        server asks once, and would keep us waiting for two seconds.
+        """
+        if not self.options["allow_reconnect"]:
+            await super()._process_connect_init()
+            return
+        patience_seconds = _FIRST_LOGIN_SECONDS * 2.0**self._unanswered_logins
+        try:
+            async with asyncio.timeout(min(patience_seconds, _LONGEST_LOGIN_SECONDS)):
+                await super()._process_connect_init()
+        except TimeoutError:
+            self._unanswered_logins += 1
+            raise
+        self._unanswered_logins = 0
 
     def abandon_requests(self) -> None:
         """Fail what was asked before the connection broke:

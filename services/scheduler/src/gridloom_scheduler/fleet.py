@@ -151,6 +151,8 @@ class Fleet:
         self._by_route: dict[str, dict[str, Seat]] = {}
         self.doubt = asyncio.Event()
         """There may be orders to be sent again."""
+        self.heard_from = float("-inf")
+        """Since when workers can be heard: before that none was silent, and nothing was missing."""
 
     def __iter__(self) -> Iterator[Seat]:
         return iter(list(self._seats.values()))

@@ -23,6 +23,11 @@ _AT_ONCE = 32
 class Line(Protocol):
     """The way to workers and their streams."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection stands right now."""
+        ...
+
     async def publish(self, subject: str, message: Message) -> None:
         """Send to whoever listens."""
         ...
@@ -38,6 +43,11 @@ class Recall:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._places = asyncio.Semaphore(_AT_ONCE)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether workers can be reached, and heard, right now."""
+        return self._line.is_connected
 
     async def stop(self, jobs: Iterable[JobRecord], reason: str) -> None:
         """Have the workers of these jobs (as they were in hand) stop, and purge the orders nobody has started."""

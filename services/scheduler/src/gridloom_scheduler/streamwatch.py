@@ -43,6 +43,7 @@ class StreamWatch:
 
     async def look_soon(self) -> None:
         """Look at once, beside what is going on: the connection has come back, perhaps to a server that forgot."""
+        self._fleet.heard_from = self._fleet.now()
         self._bus.tasks.create_task(self.look())
 
     async def look(self) -> None:

@@ -41,10 +41,12 @@ class Vigil:
         self._chance = chance
 
     async def look(self) -> None:
-        """Look once after every worker."""
+        """Look once after every worker. Whoever is cut off hears nobody, which says nothing about workers."""
+        if not self._recall.is_possible:
+            return
         now = self._chance.clock.monotonic()
         for seat in self._fleet:
-            if not is_silent(seat.last_heard, now, self._fleet.terms.lease_seconds):
+            if not is_silent(max(seat.last_heard, self._fleet.heard_from), now, self._fleet.terms.lease_seconds):
                 await self._take_back_lost(seat)
             elif seat.counts_as_online or seat.flights:
                 await self._give_up(seat)
@@ -101,7 +103,8 @@ class Vigil:
         if flight.seen_at is None:
             return Loss.NONE
         # Until it was doubted, nobody could have sent it again.
-        missing = seat.last_heard - max(flight.seen_at, seat.greeted_at, doubted_at or flight.seen_at)
+        since = max(flight.seen_at, seat.greeted_at, self._fleet.heard_from, doubted_at or flight.seen_at)
+        missing = seat.last_heard - since
         same_session = lease is not None and lease.session == seat.session
         return loss_of(State(job.state), same_session=same_session, missing_seconds=missing)
 
