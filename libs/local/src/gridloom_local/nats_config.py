@@ -47,6 +47,7 @@ class NatsSettings:
     max_connections: int = 10_000
     max_file_store_bytes: int = 10 * 1024 * _MEBIBYTE
     max_memory_store_bytes: int = 1024 * _MEBIBYTE
+    """Tokens take 256 MiB of it. 1,000 workers of 4 slots are given 5,000 orders at most: 157 KiB each."""
     write_deadline_seconds: float = 2.0
     """A client that does not read for so long is cut off, not waited for."""
     ping_interval_seconds: float = 20.0

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from gridloom_contract import subjects
 from gridloom_contract.work import Welcome, WorkerControl, WorkerHeartbeat, WorkerHello
-from gridloom_domain.errors import Forbidden
+from gridloom_domain.errors import Forbidden, Unavailable
+from gridloom_kit.jetstream import BusError, JetStreamApiError
 from gridloom_kit.log import get_logger
 from gridloom_scheduler.catalogue import Catalogue, offered_by
 from gridloom_scheduler.chance import Chance
@@ -70,13 +71,16 @@ class Reception:
         self.fleet = doorbell.fleet
 
     async def on_hello(self, hello: WorkerHello, subject: str) -> Welcome:
-        """A worker introduces itself: its consumers exist when it is answered. Raises `Forbidden`, `Invalid`."""
+        """A worker introduces itself: its consumers exist when it is answered.
+
+        Raises `Forbidden`, `Invalid`, or `Unavailable` while JetStream is on its way back.
+        """
         worker = subjects.worker_in(subject)
         now = self.fleet.time_of_day()
         record = await self._workers.greet(worker, checked_hello(hello), now)
         if record is None:
             raise Forbidden(f"worker {worker} is unknown or revoked")
-        await self._consumers.ensure(worker, {offer.model for offer in hello.offers})
+        await self._make_consumers(worker, hello)
         await self._catalogue.offer(offered_by(record, now))
         seat = self.fleet.adopt(record)
         self.fleet.introduce(seat, hello)
@@ -86,6 +90,13 @@ class Reception:
         return Welcome(
             heartbeat_seconds=terms.heartbeat_seconds, lease_seconds=terms.lease_seconds, draining=seat.draining
         )
+
+    async def _make_consumers(self, worker: str, hello: WorkerHello) -> None:
+        try:
+            await self._consumers.ensure(worker, {offer.model for offer in hello.offers})
+        except (JetStreamApiError, BusError) as error:
+            log.warning("worker.not_greeted", worker=worker, err=str(error))
+            raise Unavailable("the worker's orders have no streams at the moment", retry_after_seconds=1.0) from error
 
     async def on_heartbeat(self, heartbeat: WorkerHeartbeat, subject: str, _headers: Mapping[str, str]) -> None:
         """A worker is alive; one we do not know, or not as this process, is asked to say hello."""

@@ -17,13 +17,14 @@ from gridloom_scheduler import metrics
 from gridloom_scheduler.claims import order_for
 from gridloom_scheduler.fleet import Fleet, Flight, Seat
 from gridloom_scheduler.record import JobRecord
-from gridloom_scheduler.rules.liveness import may_repeat
+from gridloom_scheduler.rules.liveness import Loss, loss_of_unsent, may_repeat
 
 log = get_logger()
 
 _AT_ONCE = 50
 """So few tasks are in memory at a time."""
-_PAUSE_SECONDS = 0.2
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 0.8
 
 
 class Jobs(Protocol):
@@ -54,6 +55,7 @@ class Repeats:
         self._fleet = fleet
         self._jobs = jobs
         self._line = line
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
 
     async def run(self, stop: asyncio.Event) -> None:
         """Wait for doubts and settle them, until told to stop."""
@@ -67,14 +69,15 @@ class Repeats:
 
     async def _settle(self) -> None:
         due = list(self._due())
-        if not due:
-            return
         if self._line.is_connected:
             for first in range(0, len(due), _AT_ONCE):
                 await self._repeat(due[first : first + _AT_ONCE])
-        if any(flight.is_doubtful for flight in due):
-            await asyncio.sleep(_PAUSE_SECONDS)
-            self._fleet.doubt.set()
+        if not any(flight.is_doubtful for flight in due):
+            self._pause_seconds = _FIRST_PAUSE_SECONDS
+            return
+        await asyncio.sleep(self._pause_seconds)
+        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        self._fleet.doubt.set()
 
     def _due(self) -> Iterator[Flight]:
         for seat in self._fleet:
@@ -108,8 +111,14 @@ class Repeats:
 
 
 def _is_due(seat: Seat, flight: Flight) -> bool:
-    """Whether the order is to be sent again now. What JetStream took once, the worker may have: it is heard first."""
+    """Whether the order is to be sent again now. What JetStream took once, the worker may have: it is heard first.
+
+    What it did not take is not sent any more once the vigil may be about to take it back.
+    """
     if not flight.is_doubtful or flight.doubted_at is None or flight.sure_at is None:
         return False
-    was_heard = seat.last_heard > max(flight.doubted_at, seat.greeted_at)
-    return may_repeat(flight.job, seat.session) and (flight.is_unsent or was_heard)
+    is_repeatable = may_repeat(flight.job, seat.session)
+    if flight.is_unsent:
+        missing = seat.last_heard - flight.doubted_at
+        return loss_of_unsent(is_repeatable=is_repeatable, missing_seconds=missing) is Loss.NONE
+    return is_repeatable and seat.last_heard > max(flight.doubted_at, seat.greeted_at)

@@ -4,6 +4,7 @@ asked to come back.
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
 from gridloom_contract.streams import STREAMS, WORK_STREAMS
@@ -40,6 +41,7 @@ class StreamWatch:
         self._greeter = greeter
         self._seen: dict[str, Life] = {}
         self._reborn_at = float("-inf")
+        self._looking = asyncio.Lock()
 
     async def look_soon(self) -> None:
         """Look at once, beside what is going on: the connection has come back, perhaps to a server that forgot."""
@@ -48,6 +50,10 @@ class StreamWatch:
 
     async def look(self) -> None:
         """Look once. During a leader change nobody answers, which is not "gone"."""
+        async with self._looking:  # of two looks at once, the older might seem to come from before
+            await self._look_for_changes()
+
+    async def _look_for_changes(self) -> None:
         try:
             seen = await self._look()
             if len(seen) < len(STREAMS):
