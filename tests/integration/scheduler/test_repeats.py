@@ -42,6 +42,11 @@ async def order_of_a_new_job(gateway: Gateway, worker: ScriptedWorker) -> WorkOr
 async def lost_order_of_a_new_job(gateway: Gateway, worker: ScriptedWorker) -> WorkOrder:
     """Submit a job that is tried once, and return its order, which the worker has lost."""
     await gateway.submit(max_attempts=1)
+    return await lost_order(worker)
+
+
+async def lost_order(worker: ScriptedWorker) -> WorkOrder:
+    """The next order that reaches the worker and is lost there."""
     async with asyncio.timeout(10):
         return msgspec.json.decode((await worker.lost.get()).data, type=WorkOrder)
 
@@ -172,6 +177,28 @@ async def test_a_scheduler_that_starts_after_the_restart_sends_again_what_it_fin
 
     assert await worker.next_order() == lost
     for order in (held, lost):
+        await worker.do(order)
+        assert names_of(await gateway.timeline(order.job)) == DONE_AT_ONCE
+
+
+async def test_with_two_replicas_whoever_has_the_worker_after_the_restart_sends_again(
+    start_scheduler: StartScheduler, gateway: Gateway, start_worker: StartWorker, nats_server: NatsServer
+) -> None:
+    for _ in range(2):
+        await start_scheduler()
+    await gateway.until_answered()
+    workers = [await start_worker() for _ in range(6)]
+    for worker in workers:
+        worker.loses_orders = True
+        await gateway.submit(node=worker.id, max_attempts=1)
+    lost = [await lost_order(worker) for worker in workers]
+    for worker in workers:
+        worker.loses_orders = False
+
+    nats_server.restart()
+
+    assert [await worker.next_order() for worker in workers] == lost
+    for worker, order in zip(workers, lost, strict=True):
         await worker.do(order)
         assert names_of(await gateway.timeline(order.job)) == DONE_AT_ONCE
 
