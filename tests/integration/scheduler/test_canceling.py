@@ -24,7 +24,7 @@ from gridloom_scheduler.store.indexes import INDEXES
 from gridloom_testing.builders import a_job_id
 from unit.scheduler.records import LEASE, WORKER, a_moment, a_record
 
-MORE_THAN_ARE_CANCELED_AT_ONCE = 501
+MORE_THAN_AT_ONCE = 501
 
 
 @pytest.fixture
@@ -40,11 +40,9 @@ class Overtaken:
 
     stores: Stores
     meanwhile: list[Change] = field(default_factory=list)
-    writes: int = 0
 
     async def commit(self, changes: Sequence[Change]) -> list[bool]:
         """Store the changes, after somebody else's."""
-        self.writes += 1
         if self.meanwhile:
             assert await self.stores.jobs.apply([self.meanwhile.pop(0)]) == [True]
         return await self.stores.jobs.apply(changes)
@@ -84,19 +82,38 @@ async def test_a_job_that_gets_a_worker_while_its_batch_is_canceled_is_canceled_
 
 async def test_some_hundreds_of_many_jobs_are_canceled_each_time(stores: Stores) -> None:
     batch, ledger = a_job_id(), Overtaken(stores)
-    await stores.jobs.insert([a_record(parent=batch) for _ in range(MORE_THAN_ARE_CANCELED_AT_ONCE)])
+    await stores.jobs.insert([a_record(parent=batch) for _ in range(MORE_THAN_AT_ONCE)])
     await canceling(ledger, Heard()).cancel(batch)
-    assert ledger.writes == 1
-    assert (await stores.batches.counts_of([batch]))[batch][State.QUEUED] == 1
+    assert (await stores.batches.counts_of([batch]))[batch] == {State.CANCELED: 500, State.QUEUED: 1}
     await canceling(ledger, Heard()).cancel(batch)
-    assert await stores.batches.counts_of([batch]) == {batch: {State.CANCELED: MORE_THAN_ARE_CANCELED_AT_ONCE}}
+    assert await stores.batches.counts_of([batch]) == {batch: {State.CANCELED: MORE_THAN_AT_ONCE}}
+
+
+async def test_in_time_all_are_canceled_each_with_the_fact_that_says_so(stores: Stores) -> None:
+    batch, ledger = a_job_id(), Overtaken(stores)
+    jobs = [a_record(parent=batch) for _ in range(MORE_THAN_AT_ONCE)]
+    await stores.jobs.insert(jobs)
+    await canceling(ledger, Heard()).cancel(batch, seconds=30.0)
+    assert await stores.batches.counts_of([batch]) == {batch: {State.CANCELED: MORE_THAN_AT_ONCE}}
+    [missing] = {len(job.events) for job in await stores.jobs.unpublished(Chance().clock.now(), MORE_THAN_AT_ONCE)}
+    assert missing == 1
+    assert await stores.jobs.count_unpublished(2 * MORE_THAN_AT_ONCE) == MORE_THAN_AT_ONCE
+
+
+async def test_jobs_are_looked_at_in_the_order_in_which_they_are_stored(stores: Stores) -> None:
+    batch = a_job_id()
+    ids = sorted((a_job_id() for _ in range(6)), reverse=True)
+    for job in ids:
+        await stores.jobs.insert([a_record(id=job, parent=batch)])
+    found = [{job.id for job in some} async for some in stores.batches.living_jobs_of(batch, 2)]
+    assert found == [set(ids[:2]), set(ids[2:4]), set(ids[4:])]
 
 
 async def test_a_batch_whose_jobs_have_all_ended_stays_as_it_is(stores: Stores) -> None:
-    batch, ledger = a_job_id(), Overtaken(stores)
-    await stores.jobs.insert([a_record(parent=batch, state=State.SUCCEEDED), a_record(parent=a_job_id())])
-    await canceling(ledger, Heard()).cancel(batch)
-    assert ledger.writes == 0
+    batch, other = a_job_id(), a_job_id()
+    await stores.jobs.insert([a_record(parent=batch, state=State.SUCCEEDED), a_record(parent=other)])
+    await canceling(Overtaken(stores), Heard()).cancel(batch)
+    assert await stores.batches.counts_of([batch, other]) == {batch: {State.SUCCEEDED: 1}, other: {State.QUEUED: 1}}
 
 
 async def test_a_job_that_changes_while_others_are_looked_at_is_not_missed(stores: Stores) -> None:

@@ -96,13 +96,15 @@ class BatchPage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="bat
 
 
 class CancelBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.cancel.1"):
-    """Gateway to scheduler: cancel a batch and some hundreds of its living jobs; sent again, it cancels further ones.
+    """Gateway to scheduler: cancel a batch and some hundreds of its living jobs, and further ones for so many seconds.
 
-    Of fewer than 500 none is left. One that has ended stays as it is. Answered by the `Batch`.
+    Of fewer than 500 none is left. One that has ended stays as it is. Answered by the `Batch`: while it has living
+    jobs, the order is sent again.
     """
 
     batch: str
     account: str
+    seconds: float = 0.0
 
 
 class WithdrawBatch(Message, frozen=True, kw_only=True, omit_defaults=True, tag="batch.withdraw.1"):

@@ -84,9 +84,12 @@ class Batches:
         """Return a page of an account's batches. Raises `NotFound` for the batch they come after."""
         return await self._questions.ask(LIST_BATCHES, wanted, BatchPage)
 
-    async def cancel(self, account: str, batch: str) -> Batch:
-        """Cancel the batch and some hundreds of its jobs, all if there are fewer; return it. Raises `NotFound`."""
-        order = CancelBatch(batch=batch, account=account)
+    async def cancel(self, account: str, batch: str, seconds: float = 0.0) -> Batch:
+        """Cancel the batch and some hundreds of its jobs, all if there are fewer, and further ones for so long.
+
+        Return it. Raises `NotFound`.
+        """
+        order = CancelBatch(batch=batch, account=account, seconds=seconds)
         return await self._told(self._questions.ask(CANCEL_BATCH, order, Batch))
 
     async def _told(self, answer: Awaitable[Batch]) -> Batch:

@@ -80,11 +80,11 @@ class BatchDesk:
         return BatchPage(batches=tuple(await self._views(found[:limit])), has_more=len(found) > limit)
 
     async def on_cancel(self, order: CancelBatch) -> Batch:
-        """Cancel a batch and some of its jobs; more when it is called again. Raises `NotFound`."""
+        """Cancel a batch and some of its jobs; more in more time, or when it is called again. Raises `NotFound`."""
         record = await self._owned(order.batch, order.account)
         if record.ended_at is None:
             await self._batches.cancel(record.id, self._chance.clock.now())
-            await self._canceling.cancel(record.id)
+            await self._canceling.cancel(record.id, order.seconds)
         return await self._view(await self._owned(order.batch, order.account))
 
     async def on_withdraw(self, order: WithdrawBatch) -> Batch:

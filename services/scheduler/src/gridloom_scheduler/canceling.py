@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -13,7 +14,11 @@ from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules import transitions
 from gridloom_scheduler.rules.changes import Change
 
-_AT_ONCE = 500
+_AT_LEAST = 500
+_IN_A_WRITE = 250
+_WRITES_AT_ONCE = 2
+_LONGEST_SECONDS = 2.0
+"""Who asks waits five."""
 
 
 class Living(Protocol):
@@ -41,21 +46,26 @@ class Canceling:
         self._recall = recall
         self._chance = chance
 
-    async def cancel(self, batch: str) -> None:
-        """Cancel some hundreds of a batch's living jobs. Of fewer none is left: one that changes is looked at again."""
-        while await self._cancel_found(batch):
+    async def cancel(self, batch: str, seconds: float = 0.0) -> None:
+        """Cancel some hundreds of a batch's living jobs, and further ones for so long. Of fewer none is left.
+
+        A job that changes meanwhile is looked at again.
+        """
+        until = self._chance.clock.monotonic() + min(seconds, _LONGEST_SECONDS)
+        while await self._cancel_found(batch, until):
             pass
 
-    async def _cancel_found(self, batch: str) -> bool:
-        """Cancel what is found. Returns whether to look again."""
-        is_found = False
-        async with aclosing(self._living.living_jobs_of(batch, _AT_ONCE)) as found:
+    async def _cancel_found(self, batch: str, until: float) -> bool:
+        """Cancel what is found: while one write is under way the next is made. Returns whether to look again."""
+        seen, places = 0, asyncio.Semaphore(_WRITES_AT_ONCE)
+        async with aclosing(self._living.living_jobs_of(batch, _IN_A_WRITE)) as found, asyncio.TaskGroup() as tasks:
             async for jobs in found:
-                is_found = True
-                await self._end(jobs)
-                if len(jobs) == _AT_ONCE:
+                await places.acquire()
+                tasks.create_task(self._end(jobs)).add_done_callback(lambda _: places.release())
+                seen += len(jobs)
+                if seen >= _AT_LEAST and self._chance.clock.monotonic() >= until:
                     return False
-        return is_found
+        return seen > 0
 
     async def _end(self, jobs: Sequence[JobRecord]) -> None:
         changes = [transitions.canceled(job, Reason.USER, self._chance.moment()) for job in jobs]

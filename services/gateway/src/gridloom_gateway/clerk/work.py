@@ -39,6 +39,8 @@ log = get_logger()
 _HANDED_IN_AT_ONCE: Final = 256
 _ASKED_AT_ONCE: Final = 64
 _FETCHED_AT_ONCE: Final = 8
+_CANCELED_FOR_SECONDS: Final = 2.0
+"""At a time: between two times it is counted how many jobs are left, and the lease is renewed."""
 _LATER: Final = frozenset({FaultCode.RATE_LIMITED, FaultCode.UNAVAILABLE, FaultCode.INTERNAL})
 _PAUSE_SECONDS: Final = 1.0
 _LONGEST_LOOK_SECONDS: Final = 10.0
@@ -174,7 +176,7 @@ class Work:
     async def _end(self, path: Path) -> None:
         await self._note()
         while self._is_canceled and living(self.batch.counts):
-            self.batch = await self._tools.batches.cancel(self.batch.account, self.batch.batch)
+            await self._cancel()
             await self._keep()
         if living(self.batch.counts):
             await self._put_back()
@@ -182,6 +184,9 @@ class Work:
             await self._done()
         else:
             await self._write_down(path)
+
+    async def _cancel(self) -> None:
+        self.batch = await self._tools.batches.cancel(self.batch.account, self.batch.batch, _CANCELED_FOR_SECONDS)
 
     async def _write_down(self, path: Path) -> None:
         await self._note(is_finalizing=True)
@@ -246,7 +251,7 @@ class Work:
     async def _give_up(self) -> None:
         """The file is gone: nothing can be written down any more."""
         while living(self.batch.counts):
-            self.batch = await self._tools.batches.cancel(self.batch.account, self.batch.batch)
+            await self._cancel()
         await self._done(errors=(BatchError(code="file_not_found", message="the input file is not there any more"),))
 
     async def _done(self, **how: Any) -> None:
