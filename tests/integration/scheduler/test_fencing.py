@@ -15,6 +15,8 @@ from gridloom_testing.builders import a_job_id, a_result, an_order
 from integration.scheduler.conftest import Replica, StartWorker
 from integration.scheduler.scripted import ACCOUNT, Gateway, names_of
 
+LONG_AGO = "019bc0fd89d07d1e9f3a52c8b07e4d16"
+
 
 async def test_a_repeated_report_is_recorded_once(
     scheduler: Replica, gateway: Gateway, start_worker: StartWorker
@@ -82,9 +84,18 @@ async def test_a_report_about_a_job_that_never_was_is_stale(
     scheduler: Replica, gateway: Gateway, start_worker: StartWorker
 ) -> None:
     worker = await start_worker()
-    order = an_order(job=a_job_id(), worker=worker.id)
+    order = an_order(job=LONG_AGO, worker=worker.id)
 
     assert (await worker.end(order)).results == (Verdict.STALE,)
+
+
+async def test_a_report_about_a_job_that_may_be_about_to_be_stored_is_to_come_again(
+    scheduler: Replica, gateway: Gateway, start_worker: StartWorker
+) -> None:
+    worker = await start_worker()
+    order = an_order(job=a_job_id(), worker=worker.id)
+
+    assert (await worker.end(order)).results == (Verdict.LATER,)
 
 
 async def test_a_result_of_an_earlier_attempt_changes_nothing(

@@ -9,6 +9,7 @@ from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.jobs import MAX_INLINE_BYTES
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_contract.work import ResultReport, StartReport, Verdict
+from gridloom_domain.ids import RANDOM_BYTES, new_id
 from gridloom_scheduler.record import InputSize, JobRecord
 from gridloom_scheduler.rules.endings import (
     NOTHING_STORED,
@@ -55,6 +56,20 @@ def test_a_start_and_a_result_become_one_change() -> None:
     assert after is not None
     assert (after.state, after.seq, after.output) == (State.SUCCEEDED, job.seq + 2, "Hello!")
     assert [type(fact).__name__ for fact in after.events] == ["JobStarted", "JobFinished"]
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "verdict"), [(0, Verdict.LATER), (9, Verdict.LATER), (-9, Verdict.LATER), (60, STALE), (-60, STALE)]
+)
+def test_what_is_reported_on_a_job_that_is_not_there_yet_is_to_come_again(age_seconds: int, verdict: Verdict) -> None:
+    made_ms = round(a_moment().at.timestamp() * 1000) - age_seconds * 1000
+    report = result(a_record(id=new_id(made_ms, bytes(RANDOM_BYTES))))
+
+    assert judged(None, report) == ([verdict], None)
+
+
+def test_what_is_reported_on_what_is_no_job_is_stale() -> None:
+    assert judged(None, result(a_record(id="../../etc"))) == ([STALE], None)
 
 
 def test_a_raw_answer_is_judged_by_what_it_says() -> None:

@@ -81,3 +81,36 @@ async def test_the_facts_go_out_all_the_same() -> None:
     stop.set()
     await outbox.run(stop)
     assert recorder.sent == [f"{job.id}:4"]
+
+
+async def test_who_waits_is_told_once_where_the_end_is_foretold() -> None:
+    recorder, line, change = Recorder(), Line(), succeeded(awaited())
+    post = Post(Outbox(recorder, recorder, recorder.on_order), line, foretells=True)
+
+    foretold = post.foretell([change, succeeded(awaited(waiter=None))])
+    told = dict(line.sent)
+    line.sent.clear()
+    post.changed([change], foretold)
+
+    assert (foretold, set(told)) == ({change.before.id}, {ended("g1", change.before.id)})
+    assert line.sent == {}
+
+
+async def test_nothing_is_foretold_where_that_is_not_wanted() -> None:
+    recorder, line = Recorder(), Line()
+    post = Post(Outbox(recorder, recorder, recorder.on_order), line)
+
+    assert post.foretell([succeeded(awaited())]) == frozenset()
+    assert line.sent == {}
+
+
+async def test_facts_that_somebody_waits_for_go_before_those_of_whom_is_told() -> None:
+    recorder, stop = Recorder(), asyncio.Event()
+    outbox = Outbox(recorder, recorder, recorder.on_order)
+    awaited_end, other_end = succeeded(awaited()), succeeded(awaited(waiter=None))
+
+    Post(outbox, Line()).changed([awaited_end, other_end])
+    stop.set()
+    await outbox.run(stop)
+
+    assert recorder.batches == [[f"{other_end.before.id}:4"], [f"{awaited_end.before.id}:4"]]

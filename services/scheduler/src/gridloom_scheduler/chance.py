@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass, field
 from secrets import token_bytes
 
@@ -27,13 +28,32 @@ class RandomIds:
         return self._tokens.pop()
 
 
+class LeaseTokens:
+    """The secret of each lease: 128 bits, for one attempt at one worker always the same.
+
+    So the order of a claim that was not stored is the order of the claim that is stored when it is tried again.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def of(self, job: str, attempt: int, worker: str) -> str:
+        """Return the token as 32 hexadecimal digits."""
+        return hmac.digest(self._secret, f"{job}:{attempt}:{worker}".encode(), "sha256")[:_TOKEN_BYTES].hex()
+
+
+def _any_leases() -> LeaseTokens:
+    return LeaseTokens(token_bytes(_TOKEN_BYTES))
+
+
 @dataclass(frozen=True)
 class Chance:
-    """Time, ids and fair time."""
+    """Time, ids and fair time, and the tokens of leases."""
 
     clock: Clock = field(default_factory=SystemClock)
     ids: Ids = field(default_factory=RandomIds)
     fair: FairTime = field(default_factory=FairTime)
+    leases: LeaseTokens = field(default_factory=_any_leases)
 
     def moment(self) -> Moment:
         """Return now, with a new id for the change that happens now."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gridloom_contract import subjects
 from gridloom_contract.registry import HELLO, REPORT, UPLOAD
-from gridloom_contract.work import ReportReceipt, WorkerHeartbeat, WorkReport
+from gridloom_contract.work import AskUpload, ReportReceipt, UploadSlot, WorkerHeartbeat, WorkReport
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus
 from gridloom_kit.wire import Subscription
@@ -15,6 +15,8 @@ from gridloom_scheduler.reception import Reception
 from gridloom_scheduler.reconciliation import Reconciliation
 from gridloom_scheduler.record import WorkerRecord
 from gridloom_scheduler.reports import Sent
+from gridloom_scheduler.rules.endings import Report
+from gridloom_scheduler.under_way import UnderWay
 
 
 class Workers(Protocol):
@@ -28,13 +30,21 @@ class Workers(Protocol):
 class Reporting:
     """Takes reports: what they refer to is looked for first, then those of many workers share one write."""
 
-    def __init__(self, reports: GroupCommit[Sent, ReportReceipt], outputs: Outputs) -> None:
+    def __init__(self, reports: GroupCommit[Sent, ReportReceipt], outputs: Outputs, under_way: UnderWay) -> None:
         self._reports = reports
-        self.outputs = outputs
+        self._outputs = outputs
+        self._under_way = under_way
+
+    async def on_ask(self, question: AskUpload, subject: str) -> UploadSlot:
+        """Return where the holder of a job uploads its output. Raises what `Outputs.on_ask` does."""
+        await self._under_way.settled((question.job,))
+        return await self._outputs.on_ask(question, subject)
 
     async def on_report(self, report: WorkReport, subject: str) -> ReportReceipt:
-        """Return the verdicts once they are journaled."""
-        stored = await self.outputs.look_for(report)
+        """Return the verdicts once they are journaled. What is reported on may be being stored still."""
+        reports: tuple[Report, ...] = (*report.started, *report.results)
+        await self._under_way.settled([one.job for one in reports])
+        stored = await self._outputs.look_for(report)
         return await self._reports.submit(Sent(subjects.worker_in(subject), report, stored))
 
 
@@ -68,7 +78,7 @@ class Duty:
         self._subscriptions[shard] = [
             await self._bus.answer(HELLO, self._reception.on_hello, subject=subjects.shard_hellos(shard)),
             await self._bus.answer(REPORT, self._reporting.on_report, subject=subjects.shard_reports(shard)),
-            await self._bus.answer(UPLOAD, self._reporting.outputs.on_ask, subject=subjects.shard_uploads(shard)),
+            await self._bus.answer(UPLOAD, self._reporting.on_ask, subject=subjects.shard_uploads(shard)),
             await self._bus.subscribe(subjects.shard_heartbeats(shard), WorkerHeartbeat, self._reception.on_heartbeat),
         ]
         for worker in workers:

@@ -38,6 +38,7 @@ from gridloom_scheduler.rules import orders, transitions
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.routes import rivals_of
 from gridloom_scheduler.rules.views import fitting, job_view, page_of, start_estimate
+from gridloom_scheduler.under_way import UnderWay
 
 _MOST_TRIES = 8
 _CANCEL_AT_ONCE = 500
@@ -82,14 +83,16 @@ class Queue(Protocol):
 class Questions:
     """Answers what is asked about jobs, and changes nothing."""
 
-    def __init__(self, jobs: Jobs, queue: Queue, census: Census, most_bytes: int) -> None:
+    def __init__(self, jobs: Jobs, queue: Queue, census: Census, under_way: UnderWay, most_bytes: int) -> None:
         self._jobs = jobs
         self._queue = queue
+        self._under_way = under_way
         self._census = census
         self._most_bytes = most_bytes
 
     async def on_get(self, question: GetJob) -> Job:
         """Return one job; while it is queued also its place and when it may start. Raises `NotFound`."""
+        await self._under_way.settled((question.job,))
         return await self.view_of(orders.owned(await self._jobs.find(question.job), question.account))
 
     async def view_of(self, job: JobRecord) -> Job:
@@ -104,6 +107,7 @@ class Questions:
         """Return jobs, as many as find room in the answer. Raises `Invalid` for too many."""
         if len(question.jobs) > _MOST_AT_ONCE:
             raise Invalid(f"{len(question.jobs)} jobs are more than {_MOST_AT_ONCE} at once", "jobs")
+        await self._under_way.settled(question.jobs)
         found: list[Job] = []
         room = self._most_bytes - _ENVELOPE_BYTES * (1 + len(question.jobs))
         missing = dict.fromkeys(question.jobs)
@@ -121,11 +125,13 @@ class Questions:
         """Return a page of an account's jobs, newest first; beyond the end it is empty. Raises `Invalid`."""
         if question.page < 1 or not 0 <= question.per_page <= _MOST_PER_PAGE:
             raise Invalid(f"page {question.page} of {question.per_page} jobs is no page", "page")
+        await self._under_way.all_settled()
         jobs, total = await self._queue.page_of(question)
         return page_of(jobs, total, self._most_bytes)
 
     async def on_timeline(self, question: GetTimeline) -> Timeline:
         """Return everything that happened to a job. Raises `NotFound`."""
+        await self._under_way.settled((question.job,))
         job = orders.owned(await self._jobs.with_events(question.job), question.account)
         return Timeline(job=job.id, events=job.events)
 
@@ -183,6 +189,7 @@ class Orders:
 
     async def change(self, job_id: str, account: str, decide: Decide) -> tuple[Change | None, JobRecord]:
         """Change one job as `decide` says, again if it changes meanwhile. Returns the change and the job after it."""
+        await self._ledger.settled(job_id)
         for _ in range(_MOST_TRIES):
             job = orders.owned(await self._jobs.find(job_id), account)
             change = await decide(job)

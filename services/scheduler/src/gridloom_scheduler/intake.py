@@ -1,7 +1,9 @@
 """The intake: accepts jobs. Concurrent submissions share one write, and each is answered once that write is journaled.
 
 A job for which a worker of ours has a free slot, while nothing waits on its route, is stored as already claimed: that
-saves the journaled write between accepting and assigning, and with it most of the time a synchronous request waits.
+saves the journaled write between accepting and assigning. Its order goes out while it is being stored, since the way to
+the worker takes as long: should it never be stored, nobody is told that it was accepted, and what the worker reports on
+it counts for nothing. While storing fails nothing goes out ahead.
 """
 
 from __future__ import annotations
@@ -17,10 +19,9 @@ from gridloom_scheduler.claims import Claims
 from gridloom_scheduler.drafting import Draft, Drafting
 from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.pace import Pace
+from gridloom_scheduler.post import is_claim
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
-
-Claimed = Mapping[str, Change]
 
 
 class Jobs(Protocol):
@@ -44,6 +45,8 @@ class Intake:
         self._jobs = jobs
         self._claims = claims
         self._ledger = ledger
+        self._is_sure = True
+        """Whether jobs could be stored when that was tried last."""
 
     async def accept(self, orders: list[SubmitJobs]) -> list[JobsSubmitted]:
         """Accept what several senders submit, in one write; the commit of a `GroupCommit`."""
@@ -63,22 +66,34 @@ class Intake:
 
     async def _store(self, jobs: Sequence[JobRecord]) -> dict[str, JobRecord]:
         """Store the jobs, claimed where that is possible at once, and follow up. Returns the new ones, by id."""
-        claimed = self._claims.at_once(jobs)
-        stored = {job.id: claimed[job.id].after if job.id in claimed else job for job in jobs}
-        try:
-            new = await self._jobs.insert(list(stored.values()))
-        except BaseException:
-            for change in claimed.values():
-                self._claims.doubted(change)
-            raise
-        self._drop(claimed, claimed.keys() - new)
-        won = [change for job, change in claimed.items() if job in new]
-        self._ledger.accepted([job for job in jobs if job.id in new], won)
+        decided = self._claims.at_once(jobs)
+        claims = [change for change in decided.values() if is_claim(change)]
+        stored = {job.id: decided[job.id].after if job.id in decided else job for job in jobs}
+        with self._ledger.under_way.writing([claim.before.id for claim in claims]):
+            orders_are_out = self._is_sure
+            if orders_are_out:
+                self._ledger.order(claims)
+            new = await self._insert(list(stored.values()), decided)
+        if not orders_are_out:
+            self._ledger.order([claim for claim in claims if claim.before.id in new])
+        self._ledger.accepted(
+            [job for job in jobs if job.id in new], [change for job, change in decided.items() if job in new]
+        )
         return {job: stored[job] for job in new}
 
-    def _drop(self, claimed: Claimed, jobs: Collection[str]) -> None:
-        for job in jobs:
-            self._claims.dropped(claimed[job])
+    async def _insert(self, jobs: Sequence[JobRecord], decided: Mapping[str, Change]) -> set[str]:
+        """Store the jobs and return the ids of the new ones; what was decided on others is taken back."""
+        self._is_sure = False
+        try:
+            new = await self._jobs.insert(jobs)
+        except BaseException:
+            for change in decided.values():
+                self._claims.doubted(change)
+            raise
+        self._is_sure = True
+        for job in decided.keys() - new:
+            self._claims.dropped(decided[job])
+        return new
 
 
 def _outcome(item: Submission, draft: Draft, known: Mapping[str, JobRecord]) -> Acceptance:

@@ -7,7 +7,7 @@ whoever can go on with it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from gridloom_contract.events import JobAssigned, JobFinished, JobHeld, JobRequeued
@@ -22,6 +22,7 @@ from gridloom_scheduler.fleet import Fleet
 from gridloom_scheduler.post import Post
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
+from gridloom_scheduler.under_way import UnderWay
 
 log = get_logger()
 Counted = TypeVar("Counted")
@@ -49,29 +50,49 @@ class Ledger:
         self._post = post
         self._doorbell = doorbell
         self._catalogue = catalogue
+        self.under_way = UnderWay()
 
-    async def commit(self, changes: Sequence[Change]) -> list[bool]:
+    async def commit(self, changes: Sequence[Change], foretold: Collection[str] = ()) -> list[bool]:
         """Store the changes and follow up on those that won. Returns which did."""
         won = await self._store.apply(changes)
-        self.follow_up([change for change, stored in zip(changes, won, strict=True) if stored])
+        stored = [change for change, is_won in zip(changes, won, strict=True) if is_won]
+        self._settle(stored)
+        self._post.changed(stored, foretold)
         return won
 
-    def accepted(self, jobs: Sequence[JobRecord], claims: Sequence[Change]) -> None:
-        """Do what follows from new jobs that are stored, some of them with their claim."""
-        self._post.accepted(jobs)
-        self.follow_up(claims, are_told=True)
+    async def commit_reported(self, changes: Sequence[Change]) -> list[bool]:
+        """Store what workers report, as `commit` does. Who waits on the line may be told meanwhile how their job ends:
+        the worker has the result and reports it until it is stored, so nothing less than two crashes at once undoes it.
+        """
+        foretold = self._post.foretell(changes)
+        for change in changes:
+            if change.before.id in foretold:
+                self._fleet.land(change.before)  # for their next one, which may be here before the write is done
+        with self.under_way.writing(foretold):
+            won = await self.commit(changes, foretold)
+        vain = sum(not won for change, won in zip(changes, won, strict=True) if change.before.id in foretold)
+        metrics.ends_foretold_in_vain.inc(vain)
+        return won
+
+    def order(self, claims: Sequence[Change]) -> None:
+        """Send the orders of claims that are being stored."""
+        self._post.order(claims)
+
+    def accepted(self, jobs: Sequence[JobRecord], decided: Sequence[Change]) -> None:
+        """Do what follows from new jobs that are stored, some of them claimed (and ordered), or held."""
+        self._settle(decided)
+        self._post.accepted(jobs, decided)
         self._afterwards(self._count_new, jobs)
-        claimed = {claim.before.id for claim in claims}
-        routes = {job.route for job in jobs if job.id not in claimed and job.state is State.QUEUED}
+        known = {change.before.id for change in decided}
+        routes = {job.route for job in jobs if job.id not in known and job.state is State.QUEUED}
         if routes:
             self._doorbell.ring(routes)
 
-    def follow_up(self, changes: Sequence[Change], *, are_told: bool = False) -> None:
-        """Do what follows from stored changes. Who waits for the jobs is answered with them, if they `are_told`."""
+    def _settle(self, changes: Sequence[Change]) -> None:
+        """Bring memory up to date with changes that are stored."""
         routes: set[str] = set()
         for change in changes:
             routes |= self._follow_up(change)
-        self._post.changed(changes, are_told=are_told)
         if routes:
             self._doorbell.ring(routes)
         self._afterwards(self._count, changes)
@@ -138,8 +159,13 @@ def _blame(job: JobRecord) -> str:
 class Together:
     """The ledger for those who change a job each: what comes while one write is under way is stored by the next."""
 
-    def __init__(self, writing: GroupCommit[Change, bool]) -> None:
+    def __init__(self, writing: GroupCommit[Change, bool], under_way: UnderWay) -> None:
         self._writing = writing
+        self._under_way = under_way
+
+    async def settled(self, job: str) -> None:
+        """Return once nothing about the job is being stored that somebody knows already."""
+        await self._under_way.settled((job,))
 
     async def commit(self, changes: Sequence[Change]) -> list[bool]:
         """Store the changes and follow up on those that won. Returns which did."""

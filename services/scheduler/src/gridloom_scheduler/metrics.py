@@ -17,6 +17,9 @@ queue_wait_seconds = Histogram(
 )
 queue_depth = Gauge("gridloom_queue_depth", "Jobs that wait for a worker, up to 10,000", ["model"])
 leases_expired = Counter("gridloom_leases_expired", "Jobs taken back from silent workers")
+ends_foretold_in_vain = Counter(
+    "gridloom_ends_foretold_in_vain", "Ends that were told and then not stored, since the job had changed meanwhile"
+)
 results_rejected = Counter("gridloom_worker_results_rejected", "Reports that changed nothing", ["reason"])
 outbox_pending = Gauge("gridloom_outbox_pending", "Jobs with facts not yet known to be on the bus, up to 10,000")
 workers = Gauge("gridloom_workers", "Workers by state", ["state"])

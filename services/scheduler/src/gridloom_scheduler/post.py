@@ -4,7 +4,7 @@ answer is told once, and asks if they did not hear.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from gridloom_contract import subjects
@@ -32,26 +32,44 @@ class Line(Protocol):
 
 
 class Post:
-    """Sends what follows from what is stored."""
+    """Sends what follows from what is stored, or is being stored. With `foretells` who waits on the line for a job is
+    told its end while that is being stored.
+    """
 
-    def __init__(self, outbox: Outbox, line: Line) -> None:
+    def __init__(self, outbox: Outbox, line: Line, *, foretells: bool = False) -> None:
         self._outbox = outbox
         self._line = line
+        self._foretells = foretells
 
-    def accepted(self, jobs: Iterable[JobRecord]) -> None:
-        """Have it known that there are new jobs; that can wait."""
+    def order(self, claims: Sequence[Change]) -> None:
+        """Send the orders of claims."""
+        self._outbox.post((), [order_of(claim) for claim in claims])
+
+    def accepted(self, jobs: Iterable[JobRecord], decided: Sequence[Change]) -> None:
+        """Have it known that there are new jobs, and what was decided on some at once: who waits is told with that."""
         self._outbox.post_later(fact_message(fact) for job in jobs for fact in job.events)
+        self._send(decided, {change.before.id for change in decided if change.after.waiter is not None})
 
-    def changed(self, changes: Sequence[Change], *, are_told: bool = False) -> None:
+    def foretell(self, changes: Sequence[Change]) -> frozenset[str]:
+        """Tell who waits how their jobs end, before that is stored. Returns the jobs of whose end somebody was told."""
+        if not self._foretells:
+            return frozenset()
+        return frozenset(change.before.id for change in changes if self._tell_end(change.after))
+
+    def changed(self, changes: Sequence[Change], foretold: Collection[str] = ()) -> None:
         """Send the facts of changes, orders for what was claimed, and answers to who waits for what has ended.
 
-        Facts about a job that somebody waits for can wait once they are told: with `are_told` they know already.
+        Facts about a job that somebody waits for can wait once they are told.
         """
+        told = {change.before.id for change in changes if change.before.id in foretold or self._tell_end(change.after)}
+        self.order([change for change in changes if is_claim(change)])
+        self._send(changes, told)
+
+    def _send(self, changes: Sequence[Change], told: Collection[str]) -> None:
         soon, later = list[Fact](), list[Fact]()
         for change in changes:
-            is_told = self._tell_end(change.after) or (are_told and change.after.waiter is not None)
-            (later if is_told else soon).extend(map(fact_message, change.facts))
-        self._outbox.post(soon, [order_of(change) for change in changes if is_claim(change)])
+            (later if change.before.id in told else soon).extend(map(fact_message, change.facts))
+        self._outbox.post(soon)
         if later:
             self._outbox.post_later(later)
 

@@ -128,7 +128,7 @@ class Reports:
             seat.declines = True
 
     async def _store(self, changes: Mapping[_Case, Change]) -> set[_Case]:
-        won = await self._ledger.commit(list(changes.values()))
+        won = await self._ledger.commit_reported(list(changes.values()))
         return {case for case, is_won in zip(changes, won, strict=True) if not is_won}
 
     def _count_stale(self, batch: _Batch) -> None:

@@ -11,51 +11,34 @@ from functools import partial
 import msgspec
 
 from gridloom_contract import registry
-from gridloom_contract.streams import STREAMS
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.bus import Bus, open_bus
 from gridloom_kit.mongo import ensure_indexes, open_database
-from gridloom_kit.outbox import Outbox
 from gridloom_kit.service import Answer, Service, Tick, answer, check, hear, task, tick
-from gridloom_kit.streams import ensure_streams
 from gridloom_scheduler.access import Bouncer, Tokens
 from gridloom_scheduler.assigner import Assigner
 from gridloom_scheduler.batches import BatchDesk
 from gridloom_scheduler.callout import Callout, Signer
 from gridloom_scheduler.canceling import Canceling
-from gridloom_scheduler.catalogue import Catalogue
-from gridloom_scheduler.census import Census
-from gridloom_scheduler.chance import Chance
-from gridloom_scheduler.claiming import Claiming
-from gridloom_scheduler.claims import Claims
-from gridloom_scheduler.consumers import Consumers
-from gridloom_scheduler.doorbell import Doorbell
+from gridloom_scheduler.core import Core
 from gridloom_scheduler.drafting import Drafting
 from gridloom_scheduler.duty import Duty, Reporting
-from gridloom_scheduler.enclosing import Enclosing
 from gridloom_scheduler.ending_desk import EndingDesk
 from gridloom_scheduler.file_desk import FileDesk
-from gridloom_scheduler.fleet import Fleet, Terms
 from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
 from gridloom_scheduler.forgetting import FORGETTING_SECONDS, Forgetting
 from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
 from gridloom_scheduler.intake import Intake
-from gridloom_scheduler.ledger import Ledger, Together
+from gridloom_scheduler.ledger import Together
 from gridloom_scheduler.lookout import Lookout
 from gridloom_scheduler.outputs import Outputs
-from gridloom_scheduler.pace import Pace
-from gridloom_scheduler.post import Post
-from gridloom_scheduler.providers import Providers
-from gridloom_scheduler.quotas import Quotas
-from gridloom_scheduler.recall import Recall
-from gridloom_scheduler.reception import Greeter, Reception
+from gridloom_scheduler.reception import Reception
 from gridloom_scheduler.reconciliation import Reconciliation
 from gridloom_scheduler.repeats import Repeats
 from gridloom_scheduler.reports import Reports
 from gridloom_scheduler.retelling import RETELLING_SECONDS, Retold
 from gridloom_scheduler.retirement import HandBack, Retirement
-from gridloom_scheduler.rules.files import FileTerms
 from gridloom_scheduler.settings import Settings
 from gridloom_scheduler.shards import Shards
 from gridloom_scheduler.store import Stores
@@ -63,7 +46,6 @@ from gridloom_scheduler.store.indexes import INDEXES
 from gridloom_scheduler.streamwatch import StreamWatch
 from gridloom_scheduler.sweeps import Republisher, Sweeps
 from gridloom_scheduler.thaw import Thawing
-from gridloom_scheduler.treasury import Treasury
 from gridloom_scheduler.vigil import Vigil
 
 NAME = registry.SCHEDULER
@@ -101,31 +83,6 @@ async def open_lines(stack: AsyncExitStack, settings: Settings) -> Lines:
 
 def _as_user(settings: Settings, user: str, password: str) -> Settings:
     return msgspec.structs.replace(settings, nats_user=user, nats_password=password)
-
-
-class Core:
-    """What everything else works with: the fleet in memory, the ledger, and who is told."""
-
-    def __init__(self, settings: Settings, stores: Stores, bus: Bus) -> None:
-        terms = Terms(settings.heartbeat_seconds, settings.lease_seconds, settings.prefetch_below_seconds)
-        self.make_streams = partial(ensure_streams, bus, STREAMS, settings.stream_replicas)
-        self.chance = Chance()
-        self.file_terms = FileTerms(settings.files_hold_seconds, settings.submit_hold_seconds)
-        self.catalogue = Catalogue(stores.models)
-        self.census = Census(stores.workers, self.chance.clock)
-        self.fleet = Fleet(self.chance.clock, terms)
-        self.providers = Providers(self.fleet, self.census)
-        self.doorbell = Doorbell(self.fleet, self.census.expire)
-        self.outbox = Outbox(bus, stores.jobs, self.fleet.order_went)
-        self.ledger = Ledger(stores.jobs, self.fleet, Post(self.outbox, bus), self.doorbell, self.catalogue)
-        self.quotas = Quotas(stores.holds, self.catalogue.usual_output, self.chance.clock)
-        self.treasury = Treasury(bus, self.quotas, self.chance, self.doorbell)
-        self.claims = Claims(self.fleet, self.providers, self.chance, self.quotas, self.doorbell.may_wait_on_any)
-        self.pace = Pace(stores.queue, self.chance, self.doorbell.may_wait_on)
-        self.claiming = Claiming(self.claims, self.ledger, Enclosing(bus, self.chance.clock), self.doorbell, self.pace)
-        self.recall = Recall(bus)
-        self.consumers = Consumers(bus)
-        self.greeter = Greeter(bus, self.chance)
 
 
 async def compose(stack: AsyncExitStack, settings: Settings, stores: Stores, lines: Lines) -> Service:
@@ -200,7 +157,7 @@ async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus)
     reception = Reception(stores.workers, core.catalogue, core.consumers, core.greeter, core.doorbell)
     reconciliation = Reconciliation(core.fleet, stores.jobs, stores.workers, core.recall, core.doorbell)
     outputs = Outputs(bus, stores.jobs, core.fleet)
-    duty = Duty(bus, stores.workers, reception, reconciliation, Reporting(reporting, outputs))
+    duty = Duty(bus, stores.workers, reception, reconciliation, Reporting(reporting, outputs, core.ledger.under_way))
     lookout = Lookout(stores.queue, core.fleet, core.claiming, core.quotas)
     shards = Shards(bus, core.chance.ids.token(), core.make_streams, duty.begin, duty.end)
     return Watch(
@@ -219,9 +176,9 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
     drafting = Drafting(core.catalogue, stores.workers, core.providers, core.chance, core.file_terms)
     intake = Intake(drafting, core.pace, stores.jobs, core.claims, core.ledger)
     accepting = await stack.enter_async_context(GroupCommit(intake.accept))
-    questions = Questions(stores.jobs, stores.queue, core.census, most_bytes)
+    questions = Questions(stores.jobs, stores.queue, core.census, core.ledger.under_way, most_bytes)
     changing = await stack.enter_async_context(GroupCommit(core.ledger.commit))
-    orders = Orders(stores.jobs, stores.queue, Together(changing), core.recall, core.pace)
+    orders = Orders(stores.jobs, stores.queue, Together(changing, core.ledger.under_way), core.recall, core.pace)
     hand_back = HandBack(stores.jobs, stores.workers, core.ledger, core.recall, core.chance)
     canceling = Canceling(stores.batches, core.ledger, core.recall, core.chance)
     retirement = Retirement(Bouncer(lines.system), core.consumers, hand_back, core.recall)

@@ -49,6 +49,9 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
     submit_hold_seconds: float = 2.0
     """How long a job that may get a file waits, if its model takes images, for a slot to be made; 0 does not wait."""
 
+    foretell_ends: bool = True
+    """Whether who waits on the line has the answer while the job's end is being journaled. False: only after it."""
+
     stream_replicas: int = 1
     """Copies of each stream in a NATS cluster: 3 there, 1 on a single server."""
 
@@ -58,3 +61,8 @@ class Settings(ServiceSettings, frozen=True, kw_only=True):
         if self.worker_pepper:
             return self.worker_pepper
         return hmac.new(self.callout_seed.encode(), b"worker tokens", hashlib.sha256).hexdigest()
+
+    @property
+    def lease_secret(self) -> bytes:
+        """The secret of which the tokens of leases are made."""
+        return hmac.digest(self.pepper.encode(), b"leases", "sha256")

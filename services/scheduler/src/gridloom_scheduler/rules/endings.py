@@ -16,6 +16,7 @@ from gridloom_contract.fault import Fault, FaultCode
 from gridloom_contract.vocabulary import State, Usage
 from gridloom_contract.work import AskUpload, ResultReport, StartReport, Verdict
 from gridloom_domain.completions import body_in
+from gridloom_domain.ids import created_ms
 from gridloom_domain.inline import is_large
 from gridloom_domain.job import Reason
 from gridloom_domain.tokens import body_characters
@@ -50,6 +51,8 @@ _MOST_SECONDS = 1e7
 _MOST_CHARACTERS = 2**40
 _LONGEST_MESSAGE = 2_000
 _LONGEST_WORD = 64
+_NEW_SECONDS = 10.0
+"""For so long a job that is not there may be one that is yet to be stored."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def _judge_one(
     job: JobRecord | None, worker: str, report: Report, moment: Moment, stored: StoredOutputs
 ) -> tuple[Verdict, Change | None]:
     if job is None:
-        return Verdict.STALE, None
+        # Its order goes out while it is being stored; if that failed it is perhaps handed in again.
+        return (Verdict.LATER if _is_new(report.job, moment) else Verdict.STALE), None
     if not holds(job, worker, report):
         known = job.recorded_token is not None and job.recorded_token == report.token
         return (Verdict.RECORDED if known else Verdict.STALE), None
@@ -100,6 +104,15 @@ def _judge_one(
             return Verdict.LATER, None
         return Verdict.RECORDED, _by(report, _ending(job, report, moment, stored))
     return Verdict.RECORDED, transitions.started(job, moment) if job.state is State.CLAIMED else None
+
+
+def _is_new(job: str, moment: Moment) -> bool:
+    """Whether the id of a job was made a moment ago."""
+    try:
+        age_seconds = moment.at.timestamp() - created_ms(job) / 1000
+    except ValueError:
+        return False
+    return abs(age_seconds) <= _NEW_SECONDS
 
 
 def _by(report: ResultReport, ending: Change) -> Change:
