@@ -161,7 +161,7 @@ async def test_a_job_that_was_ordered_but_not_stored_is_the_same_when_it_is_hand
 ) -> None:
     # As a scheduler leaves it that dies after it has sent the order, and before the job is stored.
     submission = a_submission()
-    token = LeaseTokens(scheduler_settings().lease_secret).of(submission.job, 1, worker.id)
+    token = LeaseTokens(scheduler_settings().lease_secret).of(submission.account, submission.job, 1, worker.id)
     order = an_order(job=submission.job, worker=worker.id, attempt=1, token=token)
 
     assert (await worker.end(order)).results == (Verdict.LATER,)

@@ -72,8 +72,9 @@ async def test_who_stops_waiting_stops_nobody_else() -> None:
 
 def test_the_token_of_a_lease_is_that_of_one_attempt_at_one_worker() -> None:
     tokens, others = LeaseTokens(b"secret"), LeaseTokens(b"another")
-    token = tokens.of("j", 1, "w")
-    assert token == tokens.of("j", 1, "w")
+    token = tokens.of("a", "j", 1, "w")
+    different = [tokens.of("b", "j", 1, "w"), tokens.of("a", "i", 1, "w"), tokens.of("a", "j", 2, "w")]
+
+    assert token == tokens.of("a", "j", 1, "w")
     assert len(token) == 32
-    assert len({token, tokens.of("i", 1, "w"), tokens.of("j", 2, "w"), tokens.of("j", 1, "v")}) == 4
-    assert token != others.of("j", 1, "w")
+    assert len({token, *different, tokens.of("a", "j", 1, "v"), others.of("a", "j", 1, "w")}) == 6

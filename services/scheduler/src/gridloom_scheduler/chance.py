@@ -29,7 +29,7 @@ class RandomIds:
 
 
 class LeaseTokens:
-    """The secret of each lease: 128 bits, for one attempt at one worker always the same.
+    """The secret of each lease: 128 bits, for one attempt of an account's job at one worker always the same.
 
     So the order of a claim that was not stored is the order of the claim that is stored when it is tried again.
     """
@@ -37,9 +37,10 @@ class LeaseTokens:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def of(self, job: str, attempt: int, worker: str) -> str:
+    def of(self, account: str, job: str, attempt: int, worker: str) -> str:
         """Return the token as 32 hexadecimal digits."""
-        return hmac.digest(self._secret, f"{job}:{attempt}:{worker}".encode(), "sha256")[:_TOKEN_BYTES].hex()
+        told = f"{account}:{job}:{attempt}:{worker}".encode()
+        return hmac.digest(self._secret, told, "sha256")[:_TOKEN_BYTES].hex()
 
 
 def _any_leases() -> LeaseTokens:

@@ -113,7 +113,7 @@ class Claims:
         seat = self._fleet.get(placement.worker)
         if seat is None or seat.session is None:
             return None
-        token = self._chance.leases.of(job.id, job.attempt + 1, seat.id)
+        token = self._chance.leases.of(job.account, job.id, job.attempt + 1, seat.id)
         lease = Lease(worker=seat.id, token=token, session=seat.session)
         change = transitions.assigned(job, placement, lease, self._chance.moment(), allowance)
         self._fleet.reserve(change.after)
