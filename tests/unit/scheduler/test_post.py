@@ -96,21 +96,25 @@ async def test_who_waits_is_told_once_where_the_end_is_foretold() -> None:
     assert line.sent == {}
 
 
-async def test_nothing_is_foretold_where_that_is_not_wanted() -> None:
+@pytest.mark.parametrize(("foretells", "berth"), [(False, None), (True, 0)], ids=["not_wanted", "few_at_once"])
+async def test_not_every_end_is_foretold(foretells: bool, berth: int | None) -> None:
     recorder, line = Recorder(), Line()
-    post = Post(Outbox(recorder, recorder, recorder.on_order), line)
+    post = Post(Outbox(recorder, recorder, recorder.on_order), line, foretells=foretells)
 
-    assert post.foretell([succeeded(awaited())]) == frozenset()
+    assert post.foretell([succeeded(awaited(berth=berth))]) == frozenset()
     assert line.sent == {}
 
 
-async def test_facts_that_somebody_waits_for_go_before_those_of_whom_is_told() -> None:
+@pytest.mark.parametrize("can_wait", [awaited(), awaited(waiter=None, batch=True)], ids=["told", "of a batch"])
+async def test_facts_that_somebody_waits_for_go_before_those_of_whom_is_told_and_of_batches(
+    can_wait: JobRecord,
+) -> None:
     recorder, stop = Recorder(), asyncio.Event()
     outbox = Outbox(recorder, recorder, recorder.on_order)
-    awaited_end, other_end = succeeded(awaited()), succeeded(awaited(waiter=None))
+    later_end, other_end = succeeded(can_wait), succeeded(awaited(waiter=None))
 
-    Post(outbox, Line()).changed([awaited_end, other_end])
+    Post(outbox, Line()).changed([later_end, other_end])
     stop.set()
     await outbox.run(stop)
 
-    assert recorder.batches == [[f"{other_end.before.id}:4"], [f"{awaited_end.before.id}:4"]]
+    assert recorder.batches == [[f"{other_end.before.id}:4"], [f"{later_end.before.id}:4"]]

@@ -51,15 +51,20 @@ class Post:
         self._send(decided, {change.before.id for change in decided if change.after.waiter is not None})
 
     def foretell(self, changes: Sequence[Change]) -> frozenset[str]:
-        """Tell who waits how their jobs end, before that is stored. Returns the jobs of whose end somebody was told."""
+        """Tell who waits how their jobs end, before that is stored. Returns the jobs of whose end somebody was told.
+
+        Whoever may have only so many jobs at once hears it when there is room for their next one.
+        """
         if not self._foretells:
             return frozenset()
-        return frozenset(change.before.id for change in changes if self._tell_end(change.after))
+        free = (change for change in changes if change.before.berth is None)
+        return frozenset(change.before.id for change in free if self._tell_end(change.after))
 
     def changed(self, changes: Sequence[Change], foretold: Collection[str] = ()) -> None:
         """Send the facts of changes, orders for what was claimed, and answers to who waits for what has ended.
 
-        Facts about a job that somebody waits for can wait once they are told.
+        Facts about a job that somebody waits for can wait once they are told, and those of lines of batches in any
+        case: when thousands end at once, they must not stand before the order of a chat.
         """
         told = {change.before.id for change in changes if change.before.id in foretold or self._tell_end(change.after)}
         self.order([change for change in changes if is_claim(change)])
@@ -68,7 +73,8 @@ class Post:
     def _send(self, changes: Sequence[Change], told: Collection[str]) -> None:
         soon, later = list[Fact](), list[Fact]()
         for change in changes:
-            (later if change.before.id in told else soon).extend(map(fact_message, change.facts))
+            can_wait = change.after.batch or change.before.id in told
+            (later if can_wait else soon).extend(map(fact_message, change.facts))
         self._outbox.post(soon)
         if later:
             self._outbox.post_later(later)
