@@ -55,6 +55,17 @@ async def test_orders_of_an_older_grid_leave_the_disk_and_their_streams_are_new(
     assert await info_of(admin, "WORK_NORMAL") == ("memory", 1)
 
 
+async def test_a_stream_that_may_not_be_deleted_stays_where_it_is(admin: Bus, bus_for: OpenBus) -> None:
+    scheduler = await bus_for("scheduler")
+    await ensure_streams(admin, stored("memory", EVENTS))
+    wanted = [msgspec.structs.replace(stream, is_rebuilt=True) for stream in STREAMS if stream.name == EVENTS]
+
+    assert await ensure_streams(scheduler, wanted) == ()
+
+    assert await info_of(admin, EVENTS) == ("memory", 0)
+    await admin.js_api(f"STREAM.DELETE.{EVENTS}")
+
+
 async def test_facts_are_never_deleted_to_store_them_elsewhere(admin: Bus, bus_for: OpenBus) -> None:
     scheduler = await bus_for("scheduler")
     await ensure_streams(admin, stored("memory", EVENTS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import msgspec
@@ -16,28 +17,30 @@ log = get_logger()
 
 _NO_SUCH_STREAM = 404
 _ALREADY_THERE = 10058
+_DELETION_SECONDS = 2.0
 
 
 async def ensure_streams(bus: Bus, streams: Iterable[Stream], replicas: int = 1) -> tuple[str, ...]:
     """Make every stream that is missing, bring the others to the table's configuration, and return the names newly
     made.
 
-    JetStream never changes where a stream is stored. One whose content `is_rebuilt` is deleted and made anew for that.
+    JetStream never changes where a stream is stored. One whose content `is_rebuilt` is deleted and made anew for that,
+    or stays where it is if we may not delete it.
     Safe to repeat and to run from two replicas at once: the same configuration is the same stream.
     """
-    return tuple([stream.name for stream in streams if await _ensure(bus, stream, replicas)])
+    wanted = tuple(streams)
+    made = await asyncio.gather(*(_ensure(bus, stream, replicas) for stream in wanted))
+    return tuple(stream.name for stream, is_made in zip(wanted, made, strict=True) if is_made)
 
 
 async def _ensure(bus: Bus, stream: Stream, replicas: int) -> bool:
     config = {**stream.config, "name": stream.name, "num_replicas": replicas}
     storage = await _storage_of(bus, stream.name)
-    if storage is not None and (storage == config["storage"] or not stream.is_rebuilt):
-        await api(bus, f"STREAM.UPDATE.{stream.name}", config)
-        return False
-    if storage is not None:
-        log.warning("streams.stored_anew", stream=stream.name, before=storage, now=config["storage"])
-        await _delete(bus, stream.name)
-    return await _make(bus, stream.name, config)
+    is_elsewhere = storage is not None and storage != config["storage"] and stream.is_rebuilt
+    if storage is None or (is_elsewhere and await _delete(bus, stream.name)):
+        return await _make(bus, stream.name, config)
+    await api(bus, f"STREAM.UPDATE.{stream.name}", {**config, "storage": storage} if is_elsewhere else config)
+    return False
 
 
 async def _storage_of(bus: Bus, name: str) -> str | None:
@@ -50,12 +53,18 @@ async def _storage_of(bus: Bus, name: str) -> str | None:
         return None
 
 
-async def _delete(bus: Bus, name: str) -> None:
+async def _delete(bus: Bus, name: str) -> bool:
+    """Delete the stream. Returns False if that is not allowed: the server's rights are from before we needed it."""
     try:
-        await api(bus, f"STREAM.DELETE.{name}")
+        await api(bus, f"STREAM.DELETE.{name}", timeout_seconds=_DELETION_SECONDS)
     except JetStreamApiError as error:
         if error.code != _NO_SUCH_STREAM:  # else another replica was first
             raise
+    except NatsError as error:
+        log.error("streams.not_deleted", stream=name, err=str(error))
+        return False
+    log.warning("streams.deleted", stream=name)
+    return True
 
 
 async def _make(bus: Bus, name: str, config: dict[str, object]) -> bool:

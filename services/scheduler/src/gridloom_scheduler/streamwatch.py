@@ -77,8 +77,8 @@ class StreamWatch:
 
     async def _look(self) -> dict[str, Life]:
         """Return the streams that are there."""
-        lives = {stream.name: await self._life_of(stream.name) for stream in STREAMS}
-        return {name: life for name, life in lives.items() if life is not None}
+        lives = await asyncio.gather(*(self._life_of(stream.name) for stream in STREAMS))
+        return {stream.name: life for stream, life in zip(STREAMS, lives, strict=True) if life is not None}
 
     async def _life_of(self, stream: str) -> Life | None:
         try:
