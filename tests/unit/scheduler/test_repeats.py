@@ -238,6 +238,18 @@ async def test_an_order_that_was_not_taken_is_sent_until_it_is() -> None:
     assert not scene.seat.flights[job.id].is_doubtful
 
 
+async def test_an_order_that_was_not_taken_while_its_job_was_being_stored_is_sent_once_that_is_done() -> None:
+    job = a_claimed_record()
+    scene = Scene(job)
+    scene.greet()
+    async with scene.repeating():
+        scene.fleet.reserve(job)
+        scene.fleet.order_went(order_of(job), stored=False)
+        await scene.nothing_is_sent()
+        scene.fleet.board(job)
+        assert await scene.sent() == order_for(job)
+
+
 @pytest.mark.parametrize("is_known_here", [True, False])
 async def test_a_job_that_is_canceled_while_it_is_read_is_not_sent(*, is_known_here: bool) -> None:
     job = a_claimed_record()

@@ -256,6 +256,8 @@ class Fleet:
             flight = seat.flights[job.id] = self._found(seat, job)
         flight.job = _slim(job)
         flight.sure_at = flight.sure_at or self._clock.monotonic()
+        if flight.is_unsent:
+            self.doubt.set()
 
     def land(self, job: JobRecord) -> Seat | None:
         """Note that the job's worker does not have this attempt any more. Returns its seat if we look after it."""
