@@ -87,7 +87,7 @@ async def test_who_waits_is_told_once_where_the_end_is_foretold() -> None:
     recorder, line, change = Recorder(), Line(), succeeded(awaited())
     post = Post(Outbox(recorder, recorder, recorder.on_order), line, foretells=True)
 
-    foretold = post.foretell([change, succeeded(awaited(waiter=None))])
+    foretold = await post.foretell([change, succeeded(awaited(waiter=None))])
     told = dict(line.sent)
     line.sent.clear()
     post.changed([change], foretold)
@@ -101,7 +101,7 @@ async def test_not_every_end_is_foretold(foretells: bool, berth: int | None) -> 
     recorder, line = Recorder(), Line()
     post = Post(Outbox(recorder, recorder, recorder.on_order), line, foretells=foretells)
 
-    assert post.foretell([succeeded(awaited(berth=berth))]) == frozenset()
+    assert await post.foretell([succeeded(awaited(berth=berth))]) == frozenset()
     assert line.sent == {}
 
 

@@ -64,7 +64,7 @@ class Ledger:
         """Store what workers report, as `commit` does. Who waits on the line may be told meanwhile how their job ends:
         the worker has the result and reports it until it is stored, so nothing less than two crashes at once undoes it.
         """
-        foretold = self._post.foretell(changes)
+        foretold = await self._post.foretell(changes)
         for change in changes:
             if change.before.id in foretold:
                 self._fleet.land(change.before)  # for their next one, which may be here before the write is done

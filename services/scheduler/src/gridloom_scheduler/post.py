@@ -4,6 +4,7 @@ answer is told once, and asks if they did not hear.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
@@ -16,6 +17,9 @@ from gridloom_scheduler.outbox import fact_message
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.views import ending_view
+
+_TURNS_TO_SEND = 2
+"""So many turns of the loop later what was sent is on the line: whoever sends it takes one, and the client another."""
 
 
 class Line(Protocol):
@@ -50,7 +54,7 @@ class Post:
         self._outbox.post_later(fact_message(fact) for job in jobs for fact in job.events)
         self._send(decided, {change.before.id for change in decided if change.after.waiter is not None})
 
-    def foretell(self, changes: Sequence[Change]) -> frozenset[str]:
+    async def foretell(self, changes: Sequence[Change]) -> frozenset[str]:
         """Tell who waits how their jobs end, before that is stored. Returns the jobs of whose end somebody was told.
 
         Whoever may have only so many jobs at once hears it when there is room for their next one.
@@ -58,7 +62,10 @@ class Post:
         if not self._foretells:
             return frozenset()
         free = (change for change in changes if change.before.berth is None)
-        return frozenset(change.before.id for change in free if self._tell_end(change.after))
+        told = frozenset(change.before.id for change in free if self._tell_end(change.after))
+        for _ in range(_TURNS_TO_SEND if told else 0):
+            await asyncio.sleep(0)
+        return told
 
     def changed(self, changes: Sequence[Change], foretold: Collection[str] = ()) -> None:
         """Send the facts of changes, orders for what was claimed, and answers to who waits for what has ended.
