@@ -7,14 +7,11 @@ whoever can go on with it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
-from gridloom_contract.events import JobAssigned, JobFinished, JobHeld, JobRequeued
-from gridloom_contract.fault import FaultCode
 from gridloom_contract.vocabulary import State
 from gridloom_kit.batch import GroupCommit
-from gridloom_kit.log import get_logger
 from gridloom_scheduler import metrics
 from gridloom_scheduler.catalogue import Catalogue
 from gridloom_scheduler.doorbell import Doorbell
@@ -22,15 +19,8 @@ from gridloom_scheduler.fleet import Fleet
 from gridloom_scheduler.post import Post
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
+from gridloom_scheduler.tally import Tally
 from gridloom_scheduler.under_way import UnderWay
-
-log = get_logger()
-Counted = TypeVar("Counted")
-
-_AFTERWARDS_SECONDS = 0.002
-
-_SYSTEM_FAULTS = frozenset({FaultCode.WORKER_LOST, FaultCode.INTERNAL, FaultCode.UNAVAILABLE, FaultCode.NO_CAPACITY})
-_USER_FAULTS = frozenset({FaultCode.INVALID, FaultCode.TOO_LARGE, FaultCode.UNSUPPORTED_MEDIA})
 
 
 class Changes(Protocol):
@@ -49,7 +39,7 @@ class Ledger:
         self._fleet = fleet
         self._post = post
         self._doorbell = doorbell
-        self._catalogue = catalogue
+        self._tally = Tally(catalogue)
         self.under_way = UnderWay()
 
     async def commit(self, changes: Sequence[Change], foretold: Collection[str] = ()) -> list[bool]:
@@ -82,7 +72,7 @@ class Ledger:
         """Do what follows from new jobs that are stored, some of them claimed (and ordered), or held."""
         self._settle(decided)
         self._post.accepted(jobs, decided)
-        self._afterwards(self._count_new, jobs)
+        self._tally.accepted(jobs)
         known = {change.before.id for change in decided}
         routes = {job.route for job in jobs if job.id not in known and job.state is State.QUEUED}
         if routes:
@@ -95,11 +85,7 @@ class Ledger:
             routes |= self._follow_up(change)
         if routes:
             self._doorbell.ring(routes)
-        self._afterwards(self._count, changes)
-
-    def _afterwards(self, count: Callable[[Sequence[Counted]], None], what: Sequence[Counted]) -> None:
-        """Count and log once everything is on its way: nobody waits for that."""
-        asyncio.get_running_loop().call_later(_AFTERWARDS_SECONDS, count, what)
+        self._tally.changed(changes)
 
     def _follow_up(self, change: Change) -> set[str]:
         """Bring the fleet up to date and return the routes on which others may go on."""
@@ -113,47 +99,6 @@ class Ledger:
         else:
             self._doorbell.nudge()
         return routes
-
-    def _learn(self, job: JobRecord) -> None:
-        """Learn from a whole answer how long those of its model usually are."""
-        if job.usage is not None and job.state is State.SUCCEEDED and job.finish_reason != "length":
-            self._catalogue.usual_output.saw(job.model, job.usage.tokens_out)
-
-    def _count_new(self, jobs: Sequence[JobRecord]) -> None:
-        for job in jobs:
-            label = self._catalogue.label(job.model)
-            metrics.jobs_submitted.labels(label, self._catalogue.kind_of(job.model)).inc()
-
-    def _count(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            self._count_one(change)
-
-    def _count_one(self, change: Change) -> None:
-        after = change.after
-        model = self._catalogue.label(after.model)
-        for fact in change.facts:
-            if isinstance(fact, JobAssigned):
-                metrics.queue_wait_seconds.labels(model).observe(fact.waited_ms / 1000)
-                log.info(
-                    "job.assigned", job=after.id, worker=fact.worker, attempt=after.attempt, waited_ms=fact.waited_ms
-                )
-            elif isinstance(fact, JobRequeued):
-                metrics.job_attempts.labels(fact.reason).inc()
-                log.info("job.requeued", job=after.id, worker=fact.worker, attempt=fact.attempt, reason=fact.reason)
-            elif isinstance(fact, JobHeld):
-                metrics.jobs_held.labels(fact.reason).inc()
-            elif isinstance(fact, JobFinished):
-                self._learn(after)
-                metrics.jobs_terminal.labels(model, str(fact.state), _blame(after)).inc()
-                log.info("job.finished", job=after.id, state=str(fact.state), reason=fact.reason, attempt=after.attempt)
-
-
-def _blame(job: JobRecord) -> str:
-    if job.error is None:
-        return ""
-    if job.error.code in _SYSTEM_FAULTS:
-        return "system"
-    return "user" if job.error.code in _USER_FAULTS else "worker"
 
 
 class Together:
