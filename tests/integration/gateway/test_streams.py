@@ -125,6 +125,19 @@ async def test_who_waits_ends_with_what_its_gateway_is_told_and_nobody_is_asked(
     assert not [asked for asked in scheduler.asked if isinstance(asked, GetJob)]
 
 
+async def test_a_reader_ends_with_what_its_gateway_is_told_and_nobody_is_asked_again(scene: Scene) -> None:
+    async with reading(scene.client, scene.name) as reader:
+        await reader.until_status("pending")
+        [asked] = [asked for asked in scene.scheduler.asked if isinstance(asked, GetJob)]
+        known = scene.scheduler.jobs[scene.job]
+        told = msgspec.structs.replace(known, state=State.SUCCEEDED, output="Hello!")  # to others it waits
+        await scene.scheduler.bus.publish(subjects.ended(asked.waiter or "", scene.job), told)
+        document = await reader.until_done()
+
+    assert (reader.text, document["output"], document["status"]) == ("Hello!", "Hello!", "completed")
+    assert [asked for asked in scene.scheduler.asked if isinstance(asked, GetJob)] == [asked]
+
+
 async def test_a_reader_resumes_where_it_was_cut_off(scene: Scene) -> None:
     speaker = await scene.hand_to(a_worker_id())
     await speaker.say("one ", "two ")

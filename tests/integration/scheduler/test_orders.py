@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gridloom_contract import registry
+from gridloom_contract import registry, subjects
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.jobs import (
     MAX_INLINE_BYTES,
@@ -15,6 +15,7 @@ from gridloom_contract.jobs import (
     CancelJob,
     GetJob,
     GetTimeline,
+    Job,
     ListJobs,
     ReprioritiseJob,
     RetryJob,
@@ -23,6 +24,7 @@ from gridloom_contract.jobs import (
 )
 from gridloom_contract.vocabulary import Match, State
 from gridloom_contract.work import Verdict
+from gridloom_kit.wire import Headers
 from gridloom_testing.builders import a_job_id, a_submission
 from integration.scheduler.conftest import Replica, StartWorker
 from integration.scheduler.scripted import ACCOUNT, Gateway, ScriptedWorker, names_of
@@ -132,6 +134,26 @@ async def test_a_strangers_job_and_one_that_never_was_look_the_same(
 
     assert faults[0] == faults[1]
     assert faults[0].code is FaultCode.NOT_FOUND
+
+
+async def test_who_asks_for_a_job_and_follows_it_is_told_its_end(gateway: Gateway, busy_worker: ScriptedWorker) -> None:
+    ends = asyncio.Queue[Job]()
+
+    async def on_end(end: Job, _subject: str, _headers: Headers) -> None:
+        ends.put_nowait(end)
+
+    await gateway.bus.subscribe(subjects.ended("g1", "*"), Job, on_end)
+    followed, other = await gateway.submit(), await gateway.submit()
+    await gateway.ask(registry.GET_JOB, GetJob(job=followed, account=ACCOUNT, waiter="g1"))
+    with pytest.raises(FaultError):
+        await gateway.ask(registry.GET_JOB, GetJob(job=other, account=STRANGER, waiter="g1"))
+
+    for job in (other, followed):
+        await gateway.ask(registry.CANCEL_JOB, CancelJob(job=job, account=ACCOUNT))
+
+    async with asyncio.timeout(10):
+        end = await ends.get()
+    assert (end.job, end.state, ends.qsize()) == (followed, State.CANCELED, 0)
 
 
 async def test_jobs_are_listed_newest_first_by_state_tag_and_page(

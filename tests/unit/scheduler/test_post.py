@@ -11,6 +11,7 @@ from gridloom_contract.jobs import Job
 from gridloom_contract.subjects import ended
 from gridloom_contract.vocabulary import Kind, State
 from gridloom_kit.outbox import Outbox
+from gridloom_scheduler.followed import Followed
 from gridloom_scheduler.post import Post
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules import transitions
@@ -43,11 +44,11 @@ def succeeded(job: JobRecord) -> Change:
     return transitions.succeeded(job, Answer("Hello!"), a_moment())
 
 
-def sent_of(*changes: Change, line: Line | None = None) -> Line:
+def sent_of(*changes: Change, line: Line | None = None, followed: Followed | None = None) -> Line:
     """Return what goes over the line for these changes."""
     line = line or Line()
     recorder = Recorder()
-    Post(Outbox(recorder, recorder, recorder.on_order), line).changed(changes)
+    Post(Outbox(recorder, recorder, recorder.on_order), line, followed or Followed()).changed(changes)
     return line
 
 
@@ -65,6 +66,31 @@ async def test_for_whom_nobody_waits_nothing_is_told(job: JobRecord) -> None:
     assert sent_of(succeeded(job)).sent == {}
 
 
+async def test_who_follows_a_job_is_told_its_end_once() -> None:
+    job, followed = awaited(waiter=None), Followed()
+    followed.note(job.id, "g2")
+    followed.note(job.id, "g3")
+    told = sent_of(succeeded(job), followed=followed).sent
+    assert set(told) == {ended("g2", job.id), ended("g3", job.id)}
+    assert msgspec.json.decode(told[ended("g2", job.id)], type=Job).output == "Hello!"
+    assert sent_of(succeeded(job), followed=followed).sent == {}
+
+
+async def test_who_follows_a_job_is_told_nothing_before_its_end() -> None:
+    job, followed = awaited(waiter=None), Followed()
+    followed.note(job.id, "g2")
+    setback = transitions.Setback(transitions.Reason.LEASE_LOST)
+    assert sent_of(transitions.requeued(job, setback, a_moment()), followed=followed).sent == {}
+    assert list(followed.take(job.id)) == ["g2"]
+
+
+def test_so_many_followed_jobs_are_remembered_and_no_more() -> None:
+    followed = Followed(most=2)
+    for job in ("one", "two", "two", "three"):
+        followed.note(job, "g2")
+    assert [list(followed.take(job)) for job in ("one", "two", "three")] == [[], ["g2"], ["g2"]]
+
+
 async def test_what_has_not_ended_is_not_told() -> None:
     setback = transitions.Setback(transitions.Reason.LEASE_LOST)
     assert sent_of(transitions.requeued(awaited(), setback, a_moment())).sent == {}
@@ -77,7 +103,7 @@ async def test_what_does_not_fit_is_left_to_be_asked_for() -> None:
 async def test_the_facts_go_out_all_the_same() -> None:
     recorder, stop = Recorder(), asyncio.Event()
     outbox, job = Outbox(recorder, recorder, recorder.on_order), awaited()
-    Post(outbox, Line()).changed([succeeded(job)])
+    Post(outbox, Line(), Followed()).changed([succeeded(job)])
     stop.set()
     await outbox.run(stop)
     assert recorder.sent == [f"{job.id}:4"]
@@ -85,7 +111,7 @@ async def test_the_facts_go_out_all_the_same() -> None:
 
 async def test_who_waits_is_told_once_where_the_end_is_foretold() -> None:
     recorder, line, change = Recorder(), Line(), succeeded(awaited())
-    post = Post(Outbox(recorder, recorder, recorder.on_order), line, foretells=True)
+    post = Post(Outbox(recorder, recorder, recorder.on_order), line, Followed(), foretells=True)
 
     foretold = await post.foretell([change, succeeded(awaited(waiter=None))])
     told = dict(line.sent)
@@ -99,7 +125,7 @@ async def test_who_waits_is_told_once_where_the_end_is_foretold() -> None:
 @pytest.mark.parametrize(("foretells", "berth"), [(False, None), (True, 0)], ids=["not_wanted", "few_at_once"])
 async def test_not_every_end_is_foretold(foretells: bool, berth: int | None) -> None:
     recorder, line = Recorder(), Line()
-    post = Post(Outbox(recorder, recorder, recorder.on_order), line, foretells=foretells)
+    post = Post(Outbox(recorder, recorder, recorder.on_order), line, Followed(), foretells=foretells)
 
     assert await post.foretell([succeeded(awaited(berth=berth))]) == frozenset()
     assert line.sent == {}
@@ -113,7 +139,7 @@ async def test_facts_that_somebody_waits_for_go_before_those_of_whom_is_told_and
     outbox = Outbox(recorder, recorder, recorder.on_order)
     later_end, other_end = succeeded(can_wait), succeeded(awaited(waiter=None))
 
-    Post(outbox, Line()).changed([later_end, other_end])
+    Post(outbox, Line(), Followed()).changed([later_end, other_end])
     stop.set()
     await outbox.run(stop)
 

@@ -152,10 +152,14 @@ class Job(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.docum
 
 
 class GetJob(Message, frozen=True, kw_only=True, omit_defaults=True, tag="job.get.1"):
-    """Gateway to scheduler: the job, if this account owns it. Fault `not_found` otherwise."""
+    """Gateway to scheduler: the job, if this account owns it. Fault `not_found` otherwise.
+
+    A `waiter` follows the job: it is told of its end as that of a submission is, if whoever answers sees it.
+    """
 
     job: str
     account: str
+    waiter: str | None = None
 
 
 class GetJobs(Message, frozen=True, kw_only=True, omit_defaults=True, tag="jobs.get.1"):

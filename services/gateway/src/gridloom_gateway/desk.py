@@ -76,9 +76,9 @@ class Questions:
         self._bus = bus
         self._timeout_seconds = timeout_seconds
 
-    async def get(self, account: str, job: str) -> Job:
-        """Return the job. Raises `NotFound`."""
-        return await self.about_job(GET_JOB, GetJob(job=job, account=account), Job)
+    async def get(self, account: str, job: str, waiter: str | None = None) -> Job:
+        """Return the job, whose end this waiter may then be told. Raises `NotFound`."""
+        return await self.about_job(GET_JOB, GetJob(job=job, account=account, waiter=waiter), Job)
 
     async def waiting(self, account: str) -> int:
         """Return how many jobs of the account wait, held ones too."""

@@ -25,8 +25,8 @@ from gridloom_kit.wire import Headers
 
 _ANY_FACT = cast(type[JobFact], JobEvent)
 
-Ask = Callable[[str, str], Awaitable[Job]]
-"""`ask(account, job)` returns the job or raises `FaultError`."""
+Ask = Callable[[str, str, str | None], Awaitable[Job]]
+"""`ask(account, job, waiter)` returns the job or raises `FaultError`; a waiter may be told of its end."""
 
 
 class Followers:
@@ -54,7 +54,7 @@ class Followers:
     async def heard(self, account: str, job: str, start: Position | None) -> AsyncIterator[Follower]:
         """Yield a follower that hears everything from now on, and is yet to be started."""
         source = Source(
-            partial(self._ask, account, job),
+            partial(self._followed, account, job),
             lambda worker, place: page_after(self._bus, worker, job, place),
             self._open_text,
         )
@@ -80,7 +80,7 @@ class Followers:
         One that is kept may be an old one, and somebody else be told of its end: then the facts about it are heard.
         """
         job = submission.job
-        ending = Ending(job, partial(self._ask, submission.account, job))
+        ending = Ending(job, partial(self._ask, submission.account, job, None))
         async with AsyncExitStack() as stack:
             if is_kept:
                 facts = await self._bus.subscribe(subjects.events_of_job(job), _ANY_FACT, ending.on_fact)
@@ -92,11 +92,19 @@ class Followers:
 
     async def awaited(self, submission: Submission) -> Submission:
         """Return the submission so that this gateway is told of the job's end."""
+        await self._be_told()
+        return replace(submission, waiter=self._name)
+
+    async def _followed(self, account: str, job: str) -> Job:
+        """Return the job, and perhaps be told of its end: then it need not be asked for again."""
+        await self._be_told()
+        return await self._ask(account, job, self._name)
+
+    async def _be_told(self) -> None:
         if not self._is_told:
             # Two at once may subscribe twice; to hear an end twice changes nothing, never to hear one would.
             await self._bus.subscribe(subjects.ended(self._name, "*"), Job, self._on_ended)
             self._is_told = True
-        return replace(submission, waiter=self._name)
 
     @contextmanager
     def _telling(self, job: str, waits: Follower | Ending) -> Iterator[None]:

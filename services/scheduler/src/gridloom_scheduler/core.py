@@ -17,6 +17,7 @@ from gridloom_scheduler.consumers import Consumers
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.enclosing import Enclosing
 from gridloom_scheduler.fleet import Fleet, Terms
+from gridloom_scheduler.followed import Followed
 from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.pace import Pace
 from gridloom_scheduler.post import Post
@@ -44,7 +45,8 @@ class Core:
         self.providers = Providers(self.fleet, self.census)
         self.doorbell = Doorbell(self.fleet, self.census.expire)
         self.outbox = Outbox(bus, stores.jobs, self.fleet.order_went)
-        post = Post(self.outbox, bus, foretells=settings.foretell_ends)
+        self.followed = Followed()
+        post = Post(self.outbox, bus, self.followed, foretells=settings.foretell_ends)
         self.ledger = Ledger(stores.jobs, self.fleet, post, self.doorbell, self.catalogue)
         self.quotas = Quotas(stores.holds, self.catalogue.usual_output, self.chance.clock)
         self.treasury = Treasury(bus, self.quotas, self.chance, self.doorbell)

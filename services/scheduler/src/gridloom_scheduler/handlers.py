@@ -27,9 +27,10 @@ from gridloom_contract.jobs import (
 )
 from gridloom_contract.vocabulary import State
 from gridloom_domain.errors import Invalid, Unavailable
-from gridloom_domain.job import Reason
+from gridloom_domain.job import Reason, is_terminal
 from gridloom_kit.batch import GroupCommit
 from gridloom_scheduler.census import Census
+from gridloom_scheduler.followed import Followed
 from gridloom_scheduler.ledger import Together
 from gridloom_scheduler.pace import Pace
 from gridloom_scheduler.recall import Recall
@@ -204,15 +205,27 @@ class JobDesk:
     """One method a message: what the gateway asks and orders."""
 
     def __init__(
-        self, intake: GroupCommit[SubmitJobs, JobsSubmitted], questions: Questions, orders_of_owner: Orders
+        self,
+        intake: GroupCommit[SubmitJobs, JobsSubmitted],
+        questions: Questions,
+        orders_of_owner: Orders,
+        followed: Followed,
     ) -> None:
         self._intake = intake
         self._questions = questions
         self._orders = orders_of_owner
+        self._followed = followed
 
     async def on_submit(self, order: SubmitJobs) -> JobsSubmitted:
         """Accept jobs; answered once they are journaled."""
         return await self._intake.submit(order)
+
+    async def on_get(self, question: GetJob) -> Job:
+        """Return one job, and remember who follows it if it has not ended. Raises `NotFound`."""
+        job = await self._questions.on_get(question)
+        if question.waiter is not None and not is_terminal(job.state):
+            self._followed.note(job.job, question.waiter)
+        return job
 
     async def on_cancel(self, order: CancelJob) -> Job:
         """Cancel a job and return it."""

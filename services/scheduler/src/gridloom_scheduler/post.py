@@ -13,6 +13,7 @@ from gridloom_contract.base import encode
 from gridloom_domain.job import is_terminal
 from gridloom_kit.outbox import Fact, Outbox
 from gridloom_scheduler.claims import order_of
+from gridloom_scheduler.followed import Followed
 from gridloom_scheduler.outbox import fact_message
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
@@ -40,9 +41,10 @@ class Post:
     told its end while that is being stored.
     """
 
-    def __init__(self, outbox: Outbox, line: Line, *, foretells: bool = False) -> None:
+    def __init__(self, outbox: Outbox, line: Line, followed: Followed, *, foretells: bool = False) -> None:
         self._outbox = outbox
         self._line = line
+        self._followed = followed
         self._foretells = foretells
 
     def order(self, claims: Sequence[Change]) -> None:
@@ -74,6 +76,8 @@ class Post:
         case: when thousands end at once, they must not stand before the order of a chat.
         """
         told = {change.before.id for change in changes if change.before.id in foretold or self._tell_end(change.after)}
+        for change in changes:
+            self._tell_followers(change.after)
         self.order([change for change in changes if is_claim(change)])
         self._send(changes, told)
 
@@ -88,12 +92,20 @@ class Post:
 
     def _tell_end(self, job: JobRecord) -> bool:
         """Tell who waits for the job that it has ended. Returns whether that was to be told, and could be."""
-        if job.waiter is None or not is_terminal(job.state):
-            return False
+        return job.waiter is not None and is_terminal(job.state) and self._tell({job.waiter}, job)
+
+    def _tell_followers(self, job: JobRecord) -> None:
+        """Tell who follows the job, and has said so here, that it has ended. Others only hear the facts."""
+        gateways = self._followed.take(job.id) if is_terminal(job.state) else ()
+        if gateways:
+            self._tell(gateways, job)
+
+    def _tell(self, gateways: Collection[str], job: JobRecord) -> bool:
         payload = encode(ending_view(job))
         if len(payload) > self._line.max_payload_bytes:
             return False
-        self._line.send_soon(subjects.ended(job.waiter, job.id), payload)
+        for gateway in gateways:
+            self._line.send_soon(subjects.ended(gateway, job.id), payload)
         return True
 
 

@@ -183,7 +183,7 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
     canceling = Canceling(stores.batches, core.ledger, core.recall, core.chance)
     retirement = Retirement(Bouncer(lines.system), core.consumers, hand_back, core.recall)
     return Desks(
-        jobs=JobDesk(accepting, questions, orders),
+        jobs=JobDesk(accepting, questions, orders, core.followed),
         batches=BatchDesk(stores.batches, canceling, core.chance),
         orders=orders,
         questions=questions,
@@ -198,7 +198,7 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
 def _answers(desks: Desks) -> tuple[Answer, ...]:
     return (
         answer(registry.SUBMIT_JOBS, desks.jobs.on_submit),
-        answer(registry.GET_JOB, desks.questions.on_get),
+        answer(registry.GET_JOB, desks.jobs.on_get),
         answer(registry.GET_JOBS, desks.questions.on_get_many),
         answer(registry.LIST_JOBS, desks.questions.on_list),
         answer(registry.GET_TIMELINE, desks.questions.on_timeline),
