@@ -20,12 +20,13 @@ _CALLS = {1: 200, 16: 640, 64: 1_280}
 
 @dataclass(frozen=True)
 class Server:
-    """Something that serves chats. `floor` names the one it is read beside."""
+    """Something that serves chats. `floor` names the one it stands in front of, `peer` the one it is read beside."""
 
     name: str
     url: str
     key: str = ""
     floor: str | None = None
+    peer: str | None = None
 
 
 async def chats(figures: Figures, server: Server) -> None:
@@ -37,6 +38,27 @@ async def chats(figures: Figures, server: Server) -> None:
         _add(figures, server, f"chats, {clients} clients", rate, "calls/s")
         first = await _first_tokens(server, clients, calls // 2)
         _add(figures, server, f"first token p50, {clients} clients", p50(first), "ms")
+    if server.floor is not None:
+        for measured in ("chat p50", "first token p50"):
+            _add_what_it_adds(figures, server, server.floor, f"{measured}, 1 clients")
+    if server.peer is not None:
+        rate = f"chats, {max(_CALLS)} clients"
+        figures.add(
+            f"{server.name} beside {server.peer}: {rate}",
+            figures.value(f"{server.name}: {rate}"),
+            "calls/s",
+            f"{server.peer}: {rate}",
+        )
+
+
+def _add_what_it_adds(figures: Figures, server: Server, floor: str, name: str) -> None:
+    added = figures.value(f"{server.name}: {name}") - figures.value(f"{floor}: {name}")
+    figures.add(added_to(server.name, name), added, "ms", added_to(server.peer, name) if server.peer else None)
+
+
+def added_to(server: str, name: str) -> str:
+    """Return how the figure is called that says what a server adds to one of its engine."""
+    return f"{server}: added to {name}"
 
 
 def _add(figures: Figures, server: Server, name: str, value: float, unit: str) -> None:

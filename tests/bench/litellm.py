@@ -15,6 +15,7 @@ from tests.bench.chat import Server
 from tests.bench.grid import child, free_port
 from tests.bench.upstream import MODEL
 
+PEER = "LiteLLM"
 _PROGRAM = Path(".venv-peers") / "bin" / "litellm"
 _PATIENCE_SECONDS = 120.0
 
@@ -32,7 +33,7 @@ def litellm(home: Path, upstream: str, floor: str) -> Iterator[Server | None]:
     command = [str(_PROGRAM), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     environ = {"LITELLM_MASTER_KEY": key, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
     with child(command, home / "litellm.log", environ):
-        server = Server("LiteLLM", f"http://127.0.0.1:{port}", key, floor)
+        server = Server(PEER, f"http://127.0.0.1:{port}", key, floor)
         _wait_until_it_serves(server)
         yield server
 
