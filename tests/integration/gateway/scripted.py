@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -40,8 +39,6 @@ class ScriptedScheduler:
         self.asked: list[object] = []
         self.retries: list[jobs.RetryJob] = []
         self.bundles: dict[str, batches.Batch] = {}
-        self.bundles_canceled_at: datetime | None = None
-        """Since when all of them are: as if somebody were faster than their jobs."""
         self.answers_to_lose = 0
         self.is_awake = asyncio.Event()
         """While it is cleared, cancellations and retries take as long as that."""
@@ -67,7 +64,6 @@ class ScriptedScheduler:
             (registry.ENROL_WORKER, self._enrol),
             (registry.CREATE_BATCH, self._create_bundle),
             (registry.GET_BATCH, self._get_bundle),
-            (registry.CANCEL_BATCH, self._cancel_bundle),
             (registry.WITHDRAW_BATCH, self._withdraw_bundle),
         )
         for channel, answer in answers:
@@ -199,18 +195,8 @@ class ScriptedScheduler:
         return self.bundles.setdefault(order.batch, batches.Batch(**known, created_at=NOW))
 
     async def _get_bundle(self, question: batches.GetBatch, _subject: str) -> batches.Batch:
-        return self._bundle(question.batch)
-
-    async def _cancel_bundle(self, order: batches.CancelBatch, _subject: str) -> batches.Batch:
-        for submission in self.submissions.values():
-            if submission.parent == order.batch:
-                self.change(submission.job, state=State.CANCELED, ended_at=NOW)
-        return self._bundle(order.batch)
-
-    def _bundle(self, batch: str) -> batches.Batch:
-        states = [self.jobs[one.job].state for one in self.submissions.values() if one.parent == batch]
-        changes = {"submitted_at": NOW, "cancel_requested_at": self.bundles_canceled_at}
-        return msgspec.structs.replace(self.bundles[batch], counts=dict(Counter(states)), **changes)
+        count = sum(submission.parent == question.batch for submission in self.submissions.values())
+        return msgspec.structs.replace(self.bundles[question.batch], counts={State.QUEUED: count}, submitted_at=NOW)
 
     async def _withdraw_bundle(self, order: batches.WithdrawBatch, _subject: str) -> batches.Batch:
         return self.bundles.pop(order.batch)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,13 +115,3 @@ async def test_a_batch_of_which_a_job_is_refused_is_forgotten(client: ApiClient,
     assert (await client.call("POST", BATCHES, {"requests": [CHAT, shy]})).status == 404
     assert scheduler.bundles == {}
     assert [job.state for job in scheduler.jobs.values()] == [State.CANCELED]
-
-
-async def test_a_batch_that_is_canceled_while_its_jobs_are_taken_in_is_canceled_with_all_of_them(
-    client: ApiClient, scheduler: ScriptedScheduler
-) -> None:
-    scheduler.models.append(ModelEntry(model="m", family="m", workers=1))
-    scheduler.bundles_canceled_at = datetime.now(UTC)
-    answer = await client.call("POST", BATCHES, {"requests": [CHAT, CHAT]})
-    assert (answer.status, answer.body["status"], answer.body["failed"]) == (202, "DONE", 2)
-    assert [job.state for job in scheduler.jobs.values()] == [State.CANCELED] * 2

@@ -38,6 +38,23 @@ async def test_a_batch_without_a_file_waits_for_its_jobs_and_is_withdrawn_with_t
         await gateway.ask(registry.GET_BATCH, question)
 
 
+async def test_a_job_that_comes_to_a_batch_after_it_was_canceled_is_canceled(
+    gateway: Gateway, scheduler: Replica, start_worker: StartWorker
+) -> None:
+    worker = await start_worker(slots=2)
+    batch, other = a_job_id(), a_job_id()
+    for each in (batch, other):
+        order = CreateBatch(batch=each, account=ACCOUNT, key="kid", dialect="openai", total=2)
+        await gateway.ask(registry.CREATE_BATCH, order)
+    early = await gateway.submit(parent=batch)
+    await gateway.ask(registry.CANCEL_BATCH, CancelBatch(batch=batch, account=ACCOUNT))
+    late, lines = await gateway.submit(parent=batch), await gateway.submit(parent=other)
+    assert [(await gateway.job(job)).state for job in (early, late)] == [State.CANCELED] * 2
+    while (order := await worker.next_order()).job != lines:
+        pass
+    assert (await gateway.job(lines)).state is State.CLAIMED
+
+
 async def test_a_batch_with_a_file_cannot_be_withdrawn(gateway: Gateway, scheduler: Replica) -> None:
     batch = a_job_id()
     order = CreateBatch(batch=batch, account=ACCOUNT, key="kid", dialect="openai", input_file=a_job_id())

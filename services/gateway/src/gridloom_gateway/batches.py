@@ -31,7 +31,6 @@ from gridloom_contract.registry import (
     NOTE_BATCH,
     WITHDRAW_BATCH,
 )
-from gridloom_domain.batch import living
 from gridloom_gateway.desk import Desk, Questions, is_unknown
 from gridloom_kit import crash
 
@@ -54,8 +53,7 @@ class Batches:
     async def take_in(self, order: CreateBatch, submissions: Sequence[Submission], *, is_kept: bool) -> Batch:
         """Record a batch that is all here and take its jobs in; return it. Raises what `Desk.submit_all` does.
 
-        The record comes first: wherever this ends, no job is without its batch, and done again it goes on. Whoever
-        lists batches may cancel it meanwhile: then the jobs that came later are canceled, too.
+        The record comes first: wherever this ends, no job is without its batch, and done again it goes on.
         """
         await self.create(order)
         crash.point("gateway.batch_recorded")
@@ -66,10 +64,7 @@ class Batches:
                 await self._withdraw(order.account, order.batch)
             raise
         crash.point("gateway.batch_taken_in")
-        batch = await self.get(order.account, order.batch)
-        if batch.cancel_requested_at is not None and living(batch.counts):
-            return await self.cancel(order.account, order.batch)
-        return batch
+        return await self.get(order.account, order.batch)
 
     async def _withdraw(self, account: str, batch: str) -> None:
         """What was refused is told in any case, even if this fails."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
+from gridloom_contract.jobs import Submission
 from gridloom_domain.job import Reason
 from gridloom_scheduler.chance import Chance
 from gridloom_scheduler.recall import Recall
@@ -26,6 +27,10 @@ class Living(Protocol):
 
     def living_jobs_of(self, batch: str, at_once: int) -> AsyncGenerator[list[JobRecord], None]:
         """Yield the jobs of a batch that have not ended, so many at a time."""
+        ...
+
+    async def canceled_of(self, batches: Collection[str]) -> list[str]:
+        """Return those of the batches that are canceled."""
         ...
 
 
@@ -54,6 +59,15 @@ class Canceling:
         until = self._chance.clock.monotonic() + min(seconds, _LONGEST_SECONDS)
         while await self._cancel_found(batch, until):
             pass
+
+    async def cancel_late(self, jobs: Iterable[Submission]) -> None:
+        """Cancel those of new jobs that came to a batch after it was canceled. Costs nothing for jobs without one.
+
+        A cancellation that is noted after this has looked finds them.
+        """
+        batches = {job.parent for job in jobs if job.parent is not None}
+        for batch in await self._living.canceled_of(batches) if batches else ():
+            await self.cancel(batch)
 
     async def _cancel_found(self, batch: str, until: float) -> bool:
         """Cancel what is found: while one write is under way the next is made. Returns whether to look again."""

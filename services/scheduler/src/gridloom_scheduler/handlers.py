@@ -29,6 +29,7 @@ from gridloom_contract.vocabulary import State
 from gridloom_domain.errors import Invalid, Unavailable
 from gridloom_domain.job import Reason, is_terminal
 from gridloom_kit.batch import GroupCommit
+from gridloom_scheduler.canceling import Canceling
 from gridloom_scheduler.census import Census
 from gridloom_scheduler.followed import Followed
 from gridloom_scheduler.ledger import Together
@@ -210,15 +211,19 @@ class JobDesk:
         questions: Questions,
         orders_of_owner: Orders,
         followed: Followed,
+        canceling: Canceling,
     ) -> None:
         self._intake = intake
         self._questions = questions
         self._orders = orders_of_owner
         self._followed = followed
+        self._canceling = canceling
 
     async def on_submit(self, order: SubmitJobs) -> JobsSubmitted:
-        """Accept jobs; answered once they are journaled."""
-        return await self._intake.submit(order)
+        """Accept jobs; answered once they are journaled, and canceled if their batch is."""
+        submitted = await self._intake.submit(order)
+        await self._canceling.cancel_late(order.jobs)
+        return submitted
 
     async def on_get(self, question: GetJob) -> Job:
         """Return one job, and remember who follows it if it has not ended. Raises `NotFound`."""

@@ -183,7 +183,7 @@ async def _desks_of(stack: AsyncExitStack, core: Core, stores: Stores, lines: Li
     canceling = Canceling(stores.batches, core.ledger, core.recall, core.chance)
     retirement = Retirement(Bouncer(lines.system), core.consumers, hand_back, core.recall)
     return Desks(
-        jobs=JobDesk(accepting, questions, orders, core.followed),
+        jobs=JobDesk(accepting, questions, orders, core.followed, canceling),
         batches=BatchDesk(stores.batches, canceling, core.chance),
         orders=orders,
         questions=questions,

@@ -119,6 +119,11 @@ class BatchStore:
         due_now = {"$cond": [{"$eq": [{"$type": "$due_at"}, "missing"]}, "$$REMOVE", now]}
         await self._batches.update_one(query, [{"$set": {"cancel_requested_at": now, "due_at": due_now}}])
 
+    async def canceled_of(self, batches: Collection[str]) -> list[str]:
+        """Return those of the batches that are canceled."""
+        query = {"_id": {"$in": list(batches)}, "cancel_requested_at": {"$exists": True}}
+        return [batch["_id"] async for batch in self._batches.find(query, {"_id": 1})]
+
     async def remove(self, batch: str) -> None:
         """Forget the batch."""
         await self._batches.delete_one({"_id": batch})
