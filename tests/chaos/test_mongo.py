@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from chaos.gate import open_gate
@@ -120,4 +120,4 @@ async def test_what_who_waited_was_told_around_crashes_is_what_is_recorded(
 
     recorded = {job: history.stored[job] for job in answers}
     assert {document["state"] for document in recorded.values()} == {"succeeded"}
-    assert {job: said_in(json.loads(document["output"])) for job, document in recorded.items()} == answers
+    assert {job: said_in(msgspec.json.decode(document["output"])) for job, document in recorded.items()} == answers

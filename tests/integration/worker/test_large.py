@@ -71,8 +71,9 @@ async def test_a_large_output_is_uploaded_and_reported_by_reference(
     async with listening(await bus_for("gateway"), order.job) as chunks:
         await scheduler.give(order)
         result = await scheduler.results.until(of(order))
+        text = await uploaded(shelf, result)
+        await chunks.until(lambda chunk: chunk.offset + len(chunk.text) == len(text))
 
-    text = await uploaded(shelf, result)
     assert len(text.split()) == result.usage.tokens_out == 160_000
     assert len(text) > 3 * MAX_INLINE_BYTES
     assert text_of(chunks) == text
