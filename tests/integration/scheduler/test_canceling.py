@@ -100,13 +100,13 @@ async def test_in_time_all_are_canceled_each_with_the_fact_that_says_so(stores: 
     assert await stores.jobs.count_unpublished(2 * MORE_THAN_AT_ONCE) == MORE_THAN_AT_ONCE
 
 
-async def test_jobs_are_looked_at_in_the_order_in_which_they_are_stored(stores: Stores) -> None:
+async def test_jobs_are_looked_at_in_the_order_in_which_they_are_stored_the_last_first(stores: Stores) -> None:
     batch = a_job_id()
-    ids = sorted((a_job_id() for _ in range(6)), reverse=True)
+    ids = sorted(a_job_id() for _ in range(6))
     for job in ids:
         await stores.jobs.insert([a_record(id=job, parent=batch)])
     found = [{job.id for job in some} async for some in stores.batches.living_jobs_of(batch, 2)]
-    assert found == [set(ids[:2]), set(ids[2:4]), set(ids[4:])]
+    assert found == [set(ids[4:]), set(ids[2:4]), set(ids[:2])]
 
 
 async def test_a_batch_whose_jobs_have_all_ended_stays_as_it_is(stores: Stores) -> None:

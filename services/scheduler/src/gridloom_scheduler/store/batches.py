@@ -104,11 +104,12 @@ class BatchStore:
         """Yield the jobs of a batch that have not ended, so many at a time, without texts and facts.
 
         They come in the order in which they are stored, so that changing some of them changes few pages: the ids of
-        jobs that were made together have no order.
+        jobs that were made together have no order. The last ones come first, and so those in hand last of all: whatever
+        frees a worker before has it begin with the next one.
         """
         living: Document = {"state": {"$in": _LIVING}}
         found = await self._jobs.find({"parent": batch} | living, {"_id": 1}, show_record_id=True).to_list(None)
-        ids = [row["_id"] for row in sorted(found, key=itemgetter("$recordId"))]
+        ids = [row["_id"] for row in sorted(found, key=itemgetter("$recordId"), reverse=True)]
         for start in range(0, len(ids), at_once):
             some = self._jobs.find({"_id": {"$in": ids[start : start + at_once]}} | living, _NO_INPUT)
             yield [job_of(document | _EMPTY_TASK) for document in await some.to_list(None)]
