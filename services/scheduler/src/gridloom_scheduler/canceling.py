@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -17,7 +16,8 @@ from gridloom_scheduler.rules.changes import Change
 
 _AT_LEAST = 500
 _IN_A_WRITE = 250
-_WRITES_AT_ONCE = 2
+"""One such write after another leaves room for whoever comes meanwhile: larger ones, or several at once, are hardly
+faster, and chats wait twice as long."""
 _LONGEST_SECONDS = 2.0
 """Who asks waits five."""
 
@@ -70,12 +70,11 @@ class Canceling:
             await self.cancel(batch)
 
     async def _cancel_found(self, batch: str, until: float) -> bool:
-        """Cancel what is found: while one write is under way the next is made. Returns whether to look again."""
-        seen, places = 0, asyncio.Semaphore(_WRITES_AT_ONCE)
-        async with aclosing(self._living.living_jobs_of(batch, _IN_A_WRITE)) as found, asyncio.TaskGroup() as tasks:
+        """Cancel what is found. Returns whether to look again."""
+        seen = 0
+        async with aclosing(self._living.living_jobs_of(batch, _IN_A_WRITE)) as found:
             async for jobs in found:
-                await places.acquire()
-                tasks.create_task(self._end(jobs)).add_done_callback(lambda _: places.release())
+                await self._end(jobs)
                 seen += len(jobs)
                 if seen >= _AT_LEAST and self._chance.clock.monotonic() >= until:
                     return False
