@@ -91,6 +91,16 @@ def test_so_many_followed_jobs_are_remembered_and_no_more() -> None:
     assert [list(followed.take(job)) for job in ("one", "two", "three")] == [[], ["g2"], ["g2"]]
 
 
+def test_who_does_not_follow_a_job_any_more_is_forgotten() -> None:
+    followed = Followed()
+    followed.note("one", "g2")
+    followed.note("one", "g3")
+    for gateway in ("g2", "g2", "another"):
+        followed.forget("one", gateway)
+    followed.forget("two", "g2")
+    assert [list(followed.take(job)) for job in ("one", "two")] == [["g3"], []]
+
+
 async def test_what_has_not_ended_is_not_told() -> None:
     setback = transitions.Setback(transitions.Reason.LEASE_LOST)
     assert sent_of(transitions.requeued(awaited(), setback, a_moment())).sent == {}

@@ -24,6 +24,13 @@ class Followed:
             del self._gateways[next(iter(self._gateways))]
         self._gateways.setdefault(job, set()).add(gateway)
 
+    def forget(self, job: str, gateway: str) -> None:
+        """Forget that a gateway follows the job: it knows the end, or there is none for it."""
+        if job in self._gateways:
+            self._gateways[job].discard(gateway)
+            if not self._gateways[job]:
+                del self._gateways[job]
+
     def take(self, job: str) -> Collection[str]:
         """Return who follows a job that has ended, and forget them."""
         return self._gateways.pop(job, ())

@@ -226,10 +226,16 @@ class JobDesk:
         return submitted
 
     async def on_get(self, question: GetJob) -> Job:
-        """Return one job, and remember who follows it if it has not ended. Raises `NotFound`."""
-        job = await self._questions.on_get(question)
-        if question.waiter is not None and not is_terminal(job.state):
-            self._followed.note(job.job, question.waiter)
+        """Return one job; who follows it is told its end if this is not yet it. Raises `NotFound`."""
+        if question.waiter is None:
+            return await self._questions.on_get(question)
+        self._followed.note(question.job, question.waiter)  # before the look, so that no end falls in between
+        job = None
+        try:
+            job = await self._questions.on_get(question)
+        finally:
+            if job is None or is_terminal(job.state):
+                self._followed.forget(question.job, question.waiter)
         return job
 
     async def on_cancel(self, order: CancelJob) -> Job:
