@@ -51,7 +51,9 @@ class Reconciliation:
         """Look at the workers another replica named, and at those that hold what we do not know of."""
         named, self._doorbell.recheck = self._doorbell.recheck, set()
         for worker in named:
-            self._take_note(worker, await self._workers.find(worker))
+            record = await self._workers.find(worker)
+            if worker not in self._doorbell.recheck:  # else it has changed meanwhile, and is looked at again
+                self._take_note(worker, record)
         holding = [seat for seat in self._fleet if seat.strays]
         await self.of(named | {seat.id for seat in holding})
         for seat in holding:
