@@ -139,7 +139,7 @@ class WorkReport(Message, frozen=True, kw_only=True, omit_defaults=True, tag="wo
 class Verdict(GrowingEnum):
     """What became of a report:
     `recorded` (now or earlier), `stale`: this lease is over, drop it and stop the engine, or `later`: nobody can tell
-    yet whether the uploaded output is there, so keep it and report it again.
+    yet whether the uploaded output is there, or whether the job is being stored, so keep it and report it again.
     """
 
     RECORDED = "recorded"
