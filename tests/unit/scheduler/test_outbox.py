@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 from gridloom_contract.base import Message
 from gridloom_contract.events import JobReleased
@@ -45,14 +46,21 @@ def fact(job: str, seq: int) -> Fact:
     return fact_message(JobReleased(job=job, account="acc1", seq=seq, at=NOW, id="f" * 32, reason="backoff"))
 
 
-async def outcome(recorder: Recorder, *facts: Fact) -> None:
-    """Post facts one by one and stop."""
+@asynccontextmanager
+async def running(recorder: Recorder) -> AsyncIterator[Outbox]:
+    """Run an outbox for the time of the block; then what is posted still goes out."""
     outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(outbox.run(stop))
+        yield outbox
+        stop.set()
+
+
+async def outcome(recorder: Recorder, *facts: Fact) -> None:
+    """Post facts one by one and stop."""
+    async with running(recorder) as outbox:
         for one in facts:
             outbox.post([one])
-        stop.set()
 
 
 async def test_what_is_posted_before_the_stop_goes_out_in_order() -> None:
@@ -96,45 +104,36 @@ async def test_work_goes_before_the_facts_of_jobs_that_wait_and_one_jobs_facts_s
 
 async def test_what_can_wait_goes_out_together_soon() -> None:
     recorder = Recorder()
-    outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(outbox.run(stop))
+    async with running(recorder) as outbox:
         outbox.post_later([fact("a", 1)])
         await asyncio.sleep(0)
         outbox.post_later([fact("b", 1), fact("a", 2)])
         await recorder.has_some.wait()
-        stop.set()
 
     assert recorder.batches == [["a:1", "a:2", "b:1"]]
 
 
 async def test_what_cannot_wait_takes_nothing_along_that_can() -> None:
     recorder = Recorder()
-    outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(outbox.run(stop))
+    async with running(recorder) as outbox:
         outbox.post_later([fact("a", 1)])
         outbox.post([fact("b", 1)])
         await recorder.has_some.wait()
-        stop.set()
 
     assert recorder.batches == [["b:1"], ["a:1"]]
 
 
 async def test_a_full_batch_of_what_can_wait_does_not_wait() -> None:
     recorder = Recorder()
-    outbox, stop = Outbox(recorder, recorder, recorder.on_order), asyncio.Event()
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(outbox.run(stop))
+    async with running(recorder) as outbox:
         outbox.post_later(fact(f"job{number}", 1) for number in range(256))
         turns = 0
         while not recorder.has_some.is_set():
             await asyncio.sleep(0)
             turns += 1
-        stop.set()
 
     assert len(recorder.sent) == 256
     assert turns < 10

@@ -101,7 +101,8 @@ class Outbox:
             self._posted.extend(self._waiting.pop(fact.key, ()))
             self._posted.append(fact)
         self._posted.extend(others)
-        self._something.set()
+        if self._posted:
+            self._something.set()
 
     def post_later(self, facts: Iterable[Fact]) -> None:
         """Have facts published within a moment, once nothing else is to be."""

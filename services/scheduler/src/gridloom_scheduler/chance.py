@@ -1,4 +1,4 @@
-"""What decisions take beside the jobs: time, ids and fair time, as one argument."""
+"""What decisions take beside the jobs: time, ids, tokens and fair time, as one argument."""
 
 from __future__ import annotations
 
