@@ -41,8 +41,11 @@ async def order_of_a_new_job(gateway: Gateway, worker: ScriptedWorker) -> WorkOr
 
 async def lost_order_of_a_new_job(gateway: Gateway, worker: ScriptedWorker) -> WorkOrder:
     """Submit a job that is tried once, and return its order, which the worker has lost."""
+    worker.loses_orders = True
     await gateway.submit(max_attempts=1)
-    return await lost_order(worker)
+    lost = await lost_order(worker)
+    worker.loses_orders = False
+    return lost
 
 
 async def lost_order(worker: ScriptedWorker) -> WorkOrder:
@@ -62,9 +65,7 @@ async def test_an_order_that_a_restarted_server_forgot_is_sent_again_as_it_was(
     scheduler: Replica, gateway: Gateway, start_worker: StartWorker, nats_server: NatsServer
 ) -> None:
     worker = await start_worker()
-    worker.loses_orders = True
     lost = await lost_order_of_a_new_job(gateway, worker)
-    worker.loses_orders = False
 
     nats_server.restart()
 
@@ -79,11 +80,9 @@ async def test_what_the_worker_has_and_what_was_canceled_is_not_sent_again(
     worker = await start_worker(slots=4)
     running, held = [await order_of_a_new_job(gateway, worker) for _ in range(2)]
     await worker.start(running)
-    worker.loses_orders = True
     canceled, lost = [await lost_order_of_a_new_job(gateway, worker) for _ in range(2)]
     # As if another replica had canceled it, and this one had not heard of it yet.
     await database["jobs"].update_one({"_id": canceled.job}, {"$set": {"state": "canceled"}, "$unset": {"lease": ""}})
-    worker.loses_orders = False
 
     nats_server.restart()
 
@@ -149,9 +148,7 @@ async def test_streams_that_vanish_while_all_are_connected_are_noticed(
     scheduler: Replica, gateway: Gateway, start_worker: StartWorker, bus_for: OpenBus
 ) -> None:
     worker = await start_worker()
-    worker.loses_orders = True
     lost = await lost_order_of_a_new_job(gateway, worker)
-    worker.loses_orders = False
 
     await made_again(await bus_for("admin"), STREAMS)
 
@@ -167,9 +164,7 @@ async def test_a_scheduler_that_starts_after_the_restart_sends_again_what_it_fin
     await gateway.until_answered()
     worker = await start_worker(slots=2)
     held = await order_of_a_new_job(gateway, worker)
-    worker.loses_orders = True
     lost = await lost_order_of_a_new_job(gateway, worker)
-    worker.loses_orders = False
 
     await first.kill()
     nats_server.restart()

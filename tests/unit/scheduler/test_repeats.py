@@ -129,6 +129,14 @@ class Scene:
         assert self.line.sent.empty()
 
 
+def given(*jobs: JobRecord) -> Scene:
+    """A worker that has said hello and was given these jobs."""
+    scene = Scene(*jobs)
+    scene.greet()
+    scene.claim()
+    return scene
+
+
 def order_of(job: JobRecord) -> WorkOrder:
     """The order for a job."""
     order = order_for(job).message
@@ -222,9 +230,7 @@ async def test_what_is_found_in_the_database_is_doubted_until_the_worker_lists_i
 
 async def test_an_order_that_was_not_taken_is_sent_until_it_is() -> None:
     job = a_claimed_record()
-    scene = Scene(job)
-    scene.greet()
-    scene.claim()
+    scene = given(job)
     scene.line.takes = False
     async with scene.repeating():
         scene.fleet.order_went(order_of(job), stored=False)
@@ -253,9 +259,7 @@ async def test_an_order_that_was_not_taken_while_its_job_was_being_stored_is_sen
 @pytest.mark.parametrize("is_known_here", [True, False])
 async def test_a_job_that_is_canceled_while_it_is_read_is_not_sent(*, is_known_here: bool) -> None:
     job = a_claimed_record()
-    scene = Scene(job)
-    scene.greet()
-    scene.claim()
+    scene = given(job)
     if is_known_here:
         scene.jobs.meanwhile.append(lambda: scene.fleet.land(job))
     else:
@@ -269,9 +273,7 @@ async def test_a_job_that_is_canceled_while_it_is_read_is_not_sent(*, is_known_h
 @pytest.mark.parametrize("others", [{"lease": ANOTHER}, {"attempt": 2}])
 async def test_a_job_that_somebody_else_gave_out_again_is_not_sent(others: dict[str, Any]) -> None:
     job = a_claimed_record()
-    scene = Scene(job)
-    scene.greet()
-    scene.claim()
+    scene = given(job)
     scene.jobs.stored[job.id] = changed(job, **others)
     async with scene.repeating():
         scene.fleet.order_went(order_of(job), stored=False)
@@ -281,9 +283,7 @@ async def test_a_job_that_somebody_else_gave_out_again_is_not_sent(others: dict[
 
 async def test_a_database_that_is_away_is_asked_again() -> None:
     job = a_claimed_record()
-    scene = Scene(job)
-    scene.greet()
-    scene.claim()
+    scene = given(job)
     scene.jobs.errors.append(DatabaseError("away"))
     async with scene.repeating():
         scene.fleet.order_went(order_of(job), stored=False)
