@@ -363,4 +363,5 @@ async def test_a_running_service_sweeps_by_itself(
     async with asyncio.timeout(20):
         while await phase_of(slot.blob, core) is not Phase.DOOMED:
             await asyncio.sleep(0.05)
-    assert await keys_of(job, own_s3) == set()
+        while await keys_of(job, own_s3):  # doomed first, so that a crash in between leaves nothing for ever
+            await asyncio.sleep(0.05)
