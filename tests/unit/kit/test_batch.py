@@ -37,7 +37,7 @@ async def test_an_idle_commit_goes_out_alone_and_the_rest_together() -> None:
 async def test_a_batch_never_exceeds_its_limits() -> None:
     ledger = Ledger()
     ledger.open.set()
-    async with GroupCommit(ledger.commit, max_items=3, weigh=lambda item: item, max_weight=10) as group:
+    async with GroupCommit(ledger.commit, max_items=3, share=lambda item: item / 10) as group:
         await asyncio.gather(*(group.submit(item) for item in (1, 1, 1, 1, 9, 9, 50)))
     assert all(len(batch) <= 3 for batch in ledger.batches)
     assert all(sum(batch) <= 10 or len(batch) == 1 for batch in ledger.batches)
@@ -114,3 +114,37 @@ async def test_what_came_while_a_batch_was_under_way_waits_its_own_time() -> Non
         assert ledger.batches == [[1]]
         await group.submit(3)
     assert ledger.batches == [[1], [2, 3]]
+
+
+async def test_a_few_go_beside_what_is_under_way_and_more_go_together_after_it() -> None:
+    ledger = Ledger()
+    async with GroupCommit(ledger.commit, aside=3) as group, asyncio.TaskGroup() as tasks:
+        for item in range(3):
+            tasks.create_task(group.submit(item))
+            await asyncio.sleep(0.001)
+        assert ledger.batches == [[0], [1], [2]]
+        later = [tasks.create_task(group.submit(item)) for item in (3, 4)]
+        await asyncio.sleep(0.001)
+        assert ledger.batches == [[0], [1], [2]]
+        ledger.open.set()
+        await asyncio.gather(*later)
+    assert ledger.batches == [[0], [1], [2], [3, 4]]
+
+
+async def test_lanes_take_batches_at_the_same_time() -> None:
+    ledger = Ledger()
+    async with GroupCommit(ledger.commit, lanes=2, max_items=2) as group, asyncio.TaskGroup() as tasks:
+        for item in range(5):
+            tasks.create_task(group.submit(item))
+        await asyncio.sleep(0.001)
+        assert ledger.batches == [[0, 1], [2, 3]]
+        ledger.open.set()
+    assert ledger.batches == [[0, 1], [2, 3], [4]]
+
+
+async def test_company_enough_waits_for_no_more() -> None:
+    ledger = Ledger()
+    ledger.open.set()
+    async with GroupCommit(ledger.commit) as group:
+        await asyncio.gather(*(group.submit(item, within_seconds=3600, company=2) for item in (1, 2, 3)))
+    assert ledger.batches == [[1, 2, 3]]

@@ -21,8 +21,10 @@ Result = TypeVar("Result")
 class GroupCommit(Generic[Item, Result]):
     """Hands items to `commit` in batches and each caller its own result.
 
-    `commit` returns one result an item, in order; an exception goes to every caller of the batch. At most `lanes`
-    batches are under way at once, each of at most `max_items` items and `max_weight` in the sum of `weigh`.
+    `commit` returns one result an item, in order; an exception goes to every caller of the batch. A batch has at most
+    `max_items` items, and no more than it has room for: `share` says which part of that an item takes. At most `lanes`
+    batches are under way at once. Beside them goes what makes at most `aside` items under way: a few do not wait for
+    each other, many go together.
     """
 
     def __init__(
@@ -31,16 +33,18 @@ class GroupCommit(Generic[Item, Result]):
         *,
         max_items: int = 256,
         lanes: int = 1,
-        weigh: Callable[[Item], int] | None = None,
-        max_weight: int = 0,
+        aside: int = 0,
+        share: Callable[[Item], float] | None = None,
     ) -> None:
         self._commit = commit
         self._max_items = max_items
         self._lanes = lanes
-        self._weigh = weigh
-        self._max_weight = max_weight
+        self._aside = aside
+        self._share = share or (lambda _item: 0.0)
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
-        self._active = 0
+        self._batches = 0
+        self._under_way = 0
+        self._is_gathering = False
         self._due = math.inf
         self._hurry = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -54,38 +58,49 @@ class GroupCommit(Generic[Item, Result]):
     ) -> None:
         await self._tasks.__aexit__(kind, error, traceback)
 
-    async def submit(self, item: Item, within_seconds: float = 0.0) -> Result:
+    async def submit(self, item: Item, within_seconds: float = 0.0, company: int | None = None) -> Result:
         """Return the result of `item` once its batch is committed. A canceled caller does not take its item back.
 
-        The batch is begun `within_seconds`: at once, or as soon as it is full or another item cannot wait.
+        The batch is begun `within_seconds`: at once, or as soon as it has `company`, is full, or an item cannot wait.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
-        due = loop.time() + within_seconds
+        has_company = len(self._waiting) >= (company or self._max_items)
+        due = loop.time() + (0.0 if has_company else within_seconds)
         if due < self._due:
             self._due = due
             self._hurry.set()
-        if len(self._waiting) >= self._max_items:
-            self._hurry.set()
-        if self._active < self._lanes:
-            self._active += 1
-            self._tasks.create_task(self._drain())
+        self._begin()
         return await future
 
-    async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                await self._company()
-                if self._waiting:  # unless another lane took it
-                    await self._commit_one(self._take())
-        finally:
-            self._active -= 1
+    def _begin(self) -> None:
+        """Have the next batch gathered, if there may be another one and nobody gathers it yet."""
+        if self._waiting and not self._is_gathering and self._may_begin():
+            self._is_gathering = True
+            self._tasks.create_task(self._one_batch())
 
-    async def _company(self) -> None:
-        """Return once a batch is due or full."""
+    def _may_begin(self) -> bool:
+        return self._batches < self._lanes or self._under_way + len(self._waiting) <= self._aside
+
+    async def _one_batch(self) -> None:
+        await self._gather()
+        batch = self._take()
+        self._is_gathering = False
+        self._batches += 1
+        self._under_way += len(batch)
+        self._begin()
+        try:
+            await self._commit_one(batch)
+        finally:
+            self._batches -= 1
+            self._under_way -= len(batch)
+        self._begin()
+
+    async def _gather(self) -> None:
+        """Return once a batch is due."""
         time = asyncio.get_running_loop().time
-        while self._waiting and len(self._waiting) < self._max_items and self._due > time():
+        while len(self._waiting) < self._max_items and self._due > time():
             self._hurry.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self._due):
@@ -93,18 +108,15 @@ class GroupCommit(Generic[Item, Result]):
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         batch = [self._waiting.popleft()]
-        weight = self._weight(batch[0][0])
+        taken = self._share(batch[0][0])
         while self._waiting and len(batch) < self._max_items:
-            weight += self._weight(self._waiting[0][0])
-            if self._max_weight and weight > self._max_weight:
+            taken += self._share(self._waiting[0][0])
+            if taken > 1.0:
                 break
             batch.append(self._waiting.popleft())
         if not self._waiting:
             self._due = math.inf
         return batch
-
-    def _weight(self, item: Item) -> int:
-        return self._weigh(item) if self._weigh else 0
 
     async def _commit_one(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

@@ -27,7 +27,7 @@ log = get_logger()
 _MARK_SECONDS = 0.5
 _SETTLED_SECONDS = 3.0
 """A document that is under way is marked no sooner than this: most reach their last fact first, and take one mark."""
-_COMPANY_SECONDS = 0.05
+_COMPANY_SECONDS = 0.25
 """Facts that can wait do so for company."""
 _MOST_AT_ONCE = 256
 _MOST_BATCHES = 8

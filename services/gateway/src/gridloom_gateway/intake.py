@@ -76,12 +76,12 @@ class Intake:
         self._shelf = shelf
         self._clock = clock
         self._deadline_seconds = deadline_seconds
+        room_bytes = bus.max_payload_bytes - _ENVELOPE_BYTES
         self._group: GroupCommit[_Offer, Acceptance] = GroupCommit(
             self._offer_all,
             max_items=_MAX_JOBS,
             lanes=_LANES,
-            weigh=_bytes_of,
-            max_weight=bus.max_payload_bytes - _ENVELOPE_BYTES,
+            share=lambda offer: _bytes_of(offer) / room_bytes,
         )
 
     async def __aenter__(self) -> Intake:

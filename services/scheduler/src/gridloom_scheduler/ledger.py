@@ -12,7 +12,6 @@ from typing import Protocol
 
 from gridloom_contract.vocabulary import State
 from gridloom_kit.batch import GroupCommit
-from gridloom_scheduler import metrics
 from gridloom_scheduler.catalogue import Catalogue
 from gridloom_scheduler.doorbell import Doorbell
 from gridloom_scheduler.fleet import Fleet
@@ -48,20 +47,6 @@ class Ledger:
         stored = [change for change, is_won in zip(changes, won, strict=True) if is_won]
         self._settle(stored)
         self._post.changed(stored, foretold)
-        return won
-
-    async def commit_reported(self, changes: Sequence[Change]) -> list[bool]:
-        """Store what workers report, as `commit` does. Who waits on the line may be told meanwhile how their job ends:
-        the worker has the result and reports it until it is stored, so nothing less than two crashes at once undoes it.
-        """
-        foretold = await self._post.foretell(changes)
-        for change in changes:
-            if change.before.id in foretold:
-                self._fleet.land(change.before)  # for their next one, which may be here before the write is done
-        with self.under_way.writing(foretold):
-            won = await self.commit(changes, foretold)
-        vain = sum(not won for change, won in zip(changes, won, strict=True) if change.before.id in foretold)
-        metrics.ends_foretold_in_vain.inc(vain)
         return won
 
     def order(self, claims: Sequence[Change]) -> None:

@@ -12,7 +12,6 @@ from gridloom_kit.log import get_logger
 from gridloom_scheduler import metrics
 from gridloom_scheduler.chance import Chance
 from gridloom_scheduler.fleet import Fleet
-from gridloom_scheduler.ledger import Ledger
 from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.endings import NOTHING_STORED, Judgement, Report, StoredOutputs, judge
@@ -27,6 +26,14 @@ class Jobs(Protocol):
 
     async def many(self, jobs: Collection[str]) -> dict[str, JobRecord]:
         """Return those of the jobs that exist, by id."""
+        ...
+
+
+class Changes(Protocol):
+    """Where changes are stored."""
+
+    async def commit(self, changes: Sequence[Change]) -> list[bool]:
+        """Store the changes and follow up on those that won. Returns which did."""
         ...
 
 
@@ -71,10 +78,10 @@ class _Batch:
 class Reports:
     """Judges and stores what workers report."""
 
-    def __init__(self, jobs: Jobs, fleet: Fleet, ledger: Ledger, chance: Chance) -> None:
+    def __init__(self, jobs: Jobs, fleet: Fleet, changes: Changes, chance: Chance) -> None:
         self._jobs = jobs
         self._fleet = fleet
-        self._ledger = ledger
+        self._changes = changes
         self._chance = chance
 
     async def record(self, sent: list[Sent]) -> list[ReportReceipt]:
@@ -128,7 +135,7 @@ class Reports:
             seat.declines = True
 
     async def _store(self, changes: Mapping[_Case, Change]) -> set[_Case]:
-        won = await self._ledger.commit_reported(list(changes.values()))
+        won = await self._changes.commit(list(changes.values()))
         return {case for case, is_won in zip(changes, won, strict=True) if not is_won}
 
     def _count_stale(self, batch: _Batch) -> None:

@@ -26,6 +26,7 @@ from gridloom_scheduler.duty import Duty, Reporting
 from gridloom_scheduler.ending_desk import EndingDesk
 from gridloom_scheduler.file_desk import FileDesk
 from gridloom_scheduler.fleet_handlers import ModelDesk, WorkerDesk
+from gridloom_scheduler.foretelling import Foretelling, store
 from gridloom_scheduler.forgetting import FORGETTING_SECONDS, Forgetting
 from gridloom_scheduler.gauges import Gauges
 from gridloom_scheduler.handlers import JobDesk, Orders, Questions
@@ -49,6 +50,8 @@ from gridloom_scheduler.thaw import Thawing
 from gridloom_scheduler.vigil import Vigil
 
 NAME = registry.SCHEDULER
+_MOST_REPORTS = 256
+"""So many are judged at once: what they change is stored together all the same."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,10 @@ class Desks:
 
 
 async def _watch_of(stack: AsyncExitStack, core: Core, stores: Stores, bus: Bus) -> Watch:
-    reports = Reports(stores.jobs, core.fleet, core.ledger, core.chance)
-    reporting = await stack.enter_async_context(GroupCommit(reports.record))
+    storing = await stack.enter_async_context(GroupCommit(partial(store, core.ledger)))
+    foretelling = Foretelling(core.ledger.under_way, core.fleet, core.post, storing)
+    reports = Reports(stores.jobs, core.fleet, foretelling, core.chance)
+    reporting = await stack.enter_async_context(GroupCommit(reports.record, lanes=_MOST_REPORTS))
     reception = Reception(stores.workers, core.catalogue, core.consumers, core.greeter, core.doorbell)
     reconciliation = Reconciliation(core.fleet, stores.jobs, stores.workers, core.recall, core.doorbell)
     outputs = Outputs(bus, stores.jobs, core.fleet)

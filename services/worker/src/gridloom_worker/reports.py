@@ -26,6 +26,8 @@ _TIMEOUT_SECONDS = 3.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _ENVELOPE_BYTES = 1024
+_ASIDE = 8
+"""So many results go without waiting for the receipts of others; when there are more they go together."""
 _NO_VERDICT = (None, Verdict.LATER)
 
 
@@ -105,7 +107,7 @@ class Reports:
         self._desk = desk
         self._spool = spool
         self.group: GroupCommit[_Item, Verdict | None] = GroupCommit(
-            self._commit, weigh=lambda item: item.weight_bytes, max_weight=self.result_limit_bytes
+            self._commit, aside=_ASIDE, share=lambda item: item.weight_bytes / self.result_limit_bytes
         )
 
     @property
