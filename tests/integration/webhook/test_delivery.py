@@ -240,9 +240,10 @@ async def test_a_revoked_key_signs_nothing_any_more(
     await gateway.revoke(KID)
     while await database["subscriptions"].count_documents({"sealed_key": {"$exists": True}}):
         await gateway.deliveries()
-    await scheduler.tell(an_end(waiting.job))
-    requests = (await receiver.received(3))[1:]
-    assert {request.id for request in requests} == {f"evt_{job}_4", f"evt_{waiting.job}_4"}
+    late = an_acceptance(receiver.url)  # which was on its way when the key was revoked
+    await scheduler.tell(late, an_end(waiting.job), an_end(late.job))
+    requests = (await receiver.received(4))[1:]
+    assert {request.id for request in requests} == {f"evt_{name}_4" for name in (job, waiting.job, late.job)}
     assert not any("x-vibe-signature" in request.headers for request in requests)
     assert all("webhook-signature" in request.headers for request in requests)
 

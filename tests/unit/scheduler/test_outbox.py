@@ -114,6 +114,18 @@ async def test_what_can_wait_goes_out_together_soon() -> None:
     assert recorder.batches == [["a:1", "a:2", "b:1"]]
 
 
+async def test_what_can_wait_less_takes_along_what_can_wait_longer() -> None:
+    recorder = Recorder()
+
+    async with running(recorder) as outbox:
+        outbox.post_later([fact("a", 1)], within_seconds=3600)
+        outbox.post_later([fact("b", 1)])
+        outbox.post_later([fact("c", 1)], within_seconds=3600)
+        await recorder.has_some.wait()
+
+    assert recorder.batches == [["a:1", "b:1", "c:1"]]
+
+
 async def test_what_cannot_wait_takes_nothing_along_that_can() -> None:
     recorder = Recorder()
 

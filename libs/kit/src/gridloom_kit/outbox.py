@@ -27,8 +27,8 @@ log = get_logger()
 _MARK_SECONDS = 0.5
 _SETTLED_SECONDS = 3.0
 """A document that is under way is marked no sooner than this: most reach their last fact first, and take one mark."""
-_COMPANY_SECONDS = 0.25
-"""Facts that can wait do so for company."""
+SOON_SECONDS = 0.05
+"""Facts that can wait a moment do so for company."""
 _MOST_AT_ONCE = 256
 _MOST_BATCHES = 8
 
@@ -104,14 +104,14 @@ class Outbox:
         if self._posted:
             self._something.set()
 
-    def post_later(self, facts: Iterable[Fact]) -> None:
-        """Have facts published within a moment, once nothing else is to be."""
+    def post_later(self, facts: Iterable[Fact], within_seconds: float = SOON_SECONDS) -> None:
+        """Have facts published within a moment, once nothing else is to be: with all that can wait."""
         for fact in facts:
             self._waiting.setdefault(fact.key, []).append(fact)
         if len(self._waiting) >= _MOST_AT_ONCE:
             self._hurry()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_COMPANY_SECONDS, self._hurry)
+        elif self._waiting:
+            self._hurry_within(within_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until told to stop; then what is posted still goes out."""
@@ -129,6 +129,14 @@ class Outbox:
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._hurry()
+
+    def _hurry_within(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._hurry)
 
     def _hurry(self) -> None:
         if self._timer is not None:

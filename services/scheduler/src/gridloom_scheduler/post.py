@@ -11,7 +11,7 @@ from typing import Protocol
 from gridloom_contract import subjects
 from gridloom_contract.base import encode
 from gridloom_domain.job import is_terminal
-from gridloom_kit.outbox import Fact, Outbox
+from gridloom_kit.outbox import SOON_SECONDS, Fact, Outbox
 from gridloom_scheduler.claims import order_of
 from gridloom_scheduler.followed import Followed
 from gridloom_scheduler.outbox import fact_message
@@ -19,6 +19,8 @@ from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.rules.views import ending_view
 
+_PATIENCE_SECONDS = 0.25
+"""Facts about a job wait so long for company if who waits for it is told without them."""
 _TURNS_TO_SEND = 2
 """So many turns of the loop later what was sent is on the line: whoever sends it takes one, and the client another."""
 
@@ -53,7 +55,9 @@ class Post:
 
     def accepted(self, jobs: Iterable[JobRecord], decided: Sequence[Change]) -> None:
         """Have it known that there are new jobs, and what was decided on some at once: who waits is told with that."""
-        self._outbox.post_later(fact_message(fact) for job in jobs for fact in job.events)
+        for job in jobs:
+            patience_seconds = SOON_SECONDS if job.waiter is None else _PATIENCE_SECONDS
+            self._outbox.post_later(map(fact_message, job.events), patience_seconds)
         self._send(decided, {change.before.id for change in decided if change.after.waiter is not None})
 
     async def foretell(self, changes: Sequence[Change]) -> frozenset[str]:
@@ -82,13 +86,16 @@ class Post:
         self._send(changes, told)
 
     def _send(self, changes: Sequence[Change], told: Collection[str]) -> None:
-        soon, later = list[Fact](), list[Fact]()
+        soon = list[Fact]()
         for change in changes:
-            can_wait = change.after.batch or change.before.id in told
-            (later if can_wait else soon).extend(map(fact_message, change.facts))
+            facts = map(fact_message, change.facts)
+            if change.before.id in told:
+                self._outbox.post_later(facts, _PATIENCE_SECONDS)
+            elif change.after.batch:
+                self._outbox.post_later(facts)
+            else:
+                soon.extend(facts)
         self._outbox.post(soon)
-        if later:
-            self._outbox.post_later(later)
 
     def _tell_end(self, job: JobRecord) -> bool:
         """Tell who waits for the job that it has ended. Returns whether that was to be told, and could be."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
 
 from gridloom_contract.events import JobAccepted, JobFinished, JobRetried, JobStarted
 from gridloom_contract.fault import Fault, FaultCode, FaultError
-from gridloom_contract.fleet import KeyRevoked
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.consume import Reject, Retry
 from gridloom_kit.crash import point
@@ -20,6 +18,7 @@ from gridloom_kit.trace import current_traceparent
 from gridloom_webhook import metrics
 from gridloom_webhook.dispatch import Dispatcher
 from gridloom_webhook.freezing import Freezer
+from gridloom_webhook.keyring import Keyring
 from gridloom_webhook.progress import Note, Progress
 from gridloom_webhook.record import COMPLETED, START, Closing, Delivery, Subscription
 
@@ -38,22 +37,9 @@ _SOON_SECONDS = 0.05
 class Files:
     """Subscriptions and deliveries; what arrives at the same moment is written together."""
 
-    put: GroupCommit[Subscription, None]
     find: GroupCommit[str, Subscription | None]
     insert: GroupCommit[Delivery, bool]
     close: GroupCommit[Closing, None]
-
-
-class Keys(Protocol):
-    """Sealed keys."""
-
-    async def reopen(self, job: str, seq: int, sealed_key: str | None, kid: str | None) -> None:
-        """The job runs again."""
-        ...
-
-    async def forget_key(self, kid: str) -> int:
-        """Drop every sealed copy of a key."""
-        ...
 
 
 class Turns:
@@ -81,9 +67,11 @@ class Turns:
 class Facts:
     """One method a fact."""
 
-    def __init__(self, files: Files, keys: Keys, freezer: Freezer, dispatcher: Dispatcher, progress: Progress) -> None:
+    def __init__(
+        self, files: Files, keyring: Keyring, freezer: Freezer, dispatcher: Dispatcher, progress: Progress
+    ) -> None:
         self._files = files
-        self._keys = keys
+        self._keyring = keyring
         self._freezer = freezer
         self._dispatcher = dispatcher
         self._progress = progress
@@ -111,7 +99,7 @@ class Facts:
         if order is None:
             return
         kid = self._freezer.kid_in(order.sealed_key, fact.job) if order.sealed_key else None
-        await self._files.put.submit(
+        await self._keyring.subscribe(
             Subscription(
                 job=fact.job,
                 account=fact.account,
@@ -129,7 +117,7 @@ class Facts:
     async def on_retried(self, fact: JobRetried) -> None:
         """The job runs again: its next end is an event of its own, signed with the key that asked for it."""
         kid = self._freezer.kid_in(fact.sealed_key, fact.job) if fact.sealed_key else None
-        await self._keys.reopen(fact.job, fact.seq, fact.sealed_key, kid)
+        await self._keyring.reopen(fact.job, fact.seq, fact.sealed_key, kid)
 
     async def on_started(self, fact: JobStarted) -> None:
         """Tell whoever asked for it that the job has started; late news are none."""
@@ -192,21 +180,3 @@ class Facts:
 
     def _age(self, fact: Fact) -> timedelta:
         return self._freezer.clock.now() - fact.at
-
-
-class Revocations:
-    """A revoked key signs nothing any more; what is under way carries the account's own signature alone."""
-
-    def __init__(self, keys: Keys, forget_signatures: Callable[[str], Awaitable[int]], dispatcher: Dispatcher) -> None:
-        self._keys = keys
-        self._forget_signatures = forget_signatures
-        self._dispatcher = dispatcher
-
-    async def on_revoked(self, news: KeyRevoked) -> None:
-        """Drop every sealed copy of the key and the signatures that were made with it."""
-        if news.is_changed_only:
-            return
-        self._dispatcher.forget_signatures(news.kid)
-        sealed = await self._keys.forget_key(news.kid)
-        signatures = await self._forget_signatures(news.kid)
-        log.info("webhook.key_forgotten", kid=news.kid, sealed=sealed, signatures=signatures)

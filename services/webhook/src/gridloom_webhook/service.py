@@ -24,10 +24,12 @@ from gridloom_webhook.desk import Desk
 from gridloom_webhook.dispatch import Dispatcher
 from gridloom_webhook.freezing import Freezer
 from gridloom_webhook.gauges import Gauges
-from gridloom_webhook.handlers import Facts, Files, Revocations
+from gridloom_webhook.handlers import Facts, Files
+from gridloom_webhook.keyring import Keyring
 from gridloom_webhook.lanes import Board, Caps
 from gridloom_webhook.post import Post
 from gridloom_webhook.progress import Means, Progress
+from gridloom_webhook.record import Subscription
 from gridloom_webhook.rules import Terms
 from gridloom_webhook.sender import Patience, Sender, open_sender
 from gridloom_webhook.settings import Settings
@@ -91,6 +93,7 @@ class Stores:
 class Groups:
     """Reads and writes that go together with others of the same moment."""
 
+    put: GroupCommit[Subscription, None]
     files: Files
     books: Books
 
@@ -99,7 +102,6 @@ class Groups:
         """Open them; they close after everything that uses them."""
         enter, subscriptions, deliveries = stack.enter_async_context, stores.subscriptions, stores.deliveries
         files = Files(
-            put=await enter(GroupCommit(subscriptions.put)),
             find=await enter(GroupCommit(subscriptions.find)),
             insert=await enter(GroupCommit(deliveries.insert)),
             close=await enter(GroupCommit(subscriptions.close)),
@@ -109,7 +111,7 @@ class Groups:
             troubles=Troubles(await enter(GroupCommit(stores.endpoints.find)), stores.endpoints, SystemClock()),
             bury=deliveries.bury,
         )
-        return cls(files, books)
+        return cls(await enter(GroupCommit(subscriptions.put)), files, books)
 
 
 class Core:
@@ -122,6 +124,7 @@ class Core:
         quick = Patience(settings.progress_total_seconds, settings.progress_total_seconds)
         seal = Seal(settings.master_key)
         self.clock = clock
+        self.put = groups.put
         self.files = groups.files
         self.freezer = Freezer(bodies.render, seal, terms, clock)
         self.secrets = SigningSecrets(stores.secrets, seal, clock)
@@ -153,15 +156,15 @@ def caps(settings: Settings) -> Caps:
 
 def compose(settings: Settings, bus: Bus, core: Core, stores: Stores) -> Service:
     """Put the parts together."""
-    facts = Facts(core.files, stores.subscriptions, core.freezer, core.dispatcher, core.progress)
-    revocations = Revocations(stores.subscriptions, stores.deliveries.forget_signatures, core.dispatcher)
+    keyring = Keyring(stores.subscriptions, core.put, stores.deliveries.forget_signatures, core.dispatcher)
+    facts = Facts(core.files, keyring, core.freezer, core.dispatcher, core.progress)
     desk = Desk(stores.log, stores.endpoints, core.secrets, core.dispatcher, core.clock)
     gauges = Gauges(stores.deliveries, stores.endpoints)
     return Service(
         NAME,
         bus=bus,
         consumes=(on(registry.facts_for(NAME), NAME, facts.on_fact),),
-        hears=(hear(registry.KEY_REVOKED, revocations.on_revoked),),
+        hears=(hear(registry.KEY_REVOKED, keyring.on_revoked),),
         answers=(
             answer(registry.LIST_DELIVERIES, desk.on_list),
             answer(registry.REPLAY_DELIVERIES, desk.on_replay),

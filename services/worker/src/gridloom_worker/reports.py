@@ -85,17 +85,13 @@ class _Keeping:
         self._key = key
         self._content = content
 
-    async def keep(self, patience_seconds: float) -> None:
-        """Write the result, unless it is confirmed within `patience_seconds`, and remove it once it is."""
-        try:
-            async with asyncio.timeout(patience_seconds):
-                await self.confirmed.wait()
-        except TimeoutError:
-            await self._spool.put(self._key, self._content)
-            crash.point("worker.spooled")
-            await self.confirmed.wait()
-            crash.point("worker.confirmed")
-            await self._spool.drop(self._key)
+    async def keep(self) -> None:
+        """Write the result, and remove it once it is confirmed."""
+        await self._spool.put(self._key, self._content)
+        crash.point("worker.spooled")
+        await self.confirmed.wait()
+        crash.point("worker.confirmed")
+        await self._spool.drop(self._key)
 
 
 class Reports:
@@ -131,8 +127,12 @@ class Reports:
         key = (result.job, result.attempt)
         async with asyncio.TaskGroup() as group:
             keeping = _Keeping(self._spool, key, content)
-            group.create_task(keeping.keep(rules.spool_patience_seconds(result)))
-            verdict = await self._until_verdict(_Item(start, result, len(content) + _ENVELOPE_BYTES))
+            patience_seconds = rules.spool_patience_seconds(result)
+            due = asyncio.get_running_loop().call_later(patience_seconds, lambda: group.create_task(keeping.keep()))
+            try:
+                verdict = await self._until_verdict(_Item(start, result, len(content) + _ENVELOPE_BYTES))
+            finally:
+                due.cancel()
             keeping.confirmed.set()
         return verdict
 

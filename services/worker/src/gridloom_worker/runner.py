@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from enum import Enum
+from functools import partial
+from typing import Any
 
 from gridloom_contract.fault import Fault, FaultCode, FaultError
 from gridloom_contract.work import ResultReport, StartReport, Verdict, WorkOrder
@@ -20,9 +23,10 @@ from gridloom_worker.streams import Streams, TextStream
 from gridloom_worker.text import usage_of
 
 log = get_logger()
+Work = Callable[[], Coroutine[Any, Any, None]]
 
-_START_PATIENCE_SECONDS = 0.002
-"""A start waits so long for company: the answer of a very fast engine then goes in the same report."""
+_START_PATIENCE_SECONDS = 0.01
+"""A start waits so long for company: the answer of a fast engine then goes in the same report, one write less."""
 
 
 class Why(Enum):
@@ -54,6 +58,35 @@ class Attempt:
         """Return the start report to whoever asks first."""
         start, self._start = self._start, None
         return start
+
+
+class _Beside:
+    """What may go on beside an engine's work, begun if that is not over sooner, and ended with it."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._due: list[asyncio.Handle] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def begin_after(self, seconds: float, work: Work) -> None:
+        """Begin in `seconds`."""
+        self._due.append(asyncio.get_running_loop().call_later(seconds, self._begin, work))
+
+    def begin_soon(self, work: Work) -> None:
+        """Begin unless all is over by the next turn of the loop."""
+        self._due.append(asyncio.get_running_loop().call_soon(self._begin, work))
+
+    def _begin(self, work: Work) -> None:
+        self._tasks.append(self._group.create_task(work()))
+
+    def __enter__(self) -> _Beside:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for due in self._due:
+            due.cancel()
+        for task in self._tasks:
+            task.cancel()
 
 
 class Runner:
@@ -90,15 +123,10 @@ class Runner:
         attempt = self._attempts[key_of(order)] = Attempt(order, stream)
         try:
             async with asyncio.TaskGroup() as group:
-                side_tasks = [group.create_task(stream.relay())]
-                loop = asyncio.get_running_loop()
-                announcing = loop.call_later(
-                    _START_PATIENCE_SECONDS, lambda: side_tasks.append(group.create_task(self._announce(attempt)))
-                )
-                result = await self._answer(attempt)
-                announcing.cancel()
-                for task in side_tasks:
-                    task.cancel()
+                with _Beside(group) as beside:
+                    beside.begin_after(_START_PATIENCE_SECONDS, partial(self._announce, attempt))
+                    stream.on_first_text = partial(beside.begin_soon, stream.relay)
+                    result = await self._answer(attempt)
         finally:
             del self._attempts[key_of(order)]
         return result, attempt.take_start()

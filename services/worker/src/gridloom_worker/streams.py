@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from gridloom_contract import subjects
@@ -74,7 +75,7 @@ class Streams:
 
 
 class TextStream:
-    """The text of one attempt: collected whole, and sent on as it comes.
+    """The text of one attempt: collected whole, and sent on as it comes by `relay`, which `on_first_text` has begun.
 
     After a broken connection everything is sent again from the start: the server's memory of the tokens may be gone,
     and followers see by the offset what they already have.
@@ -82,6 +83,7 @@ class TextStream:
 
     def __init__(self, order: WorkOrder, line: Line, clock: Clock, limit_bytes: int) -> None:
         self.first_text_at: float | None = None
+        self.on_first_text: Callable[[], object] | None = None
         self._order = order
         self._line = line
         self._clock = clock
@@ -110,6 +112,8 @@ class TextStream:
         piece = mended(piece)
         if self.first_text_at is None:
             self.first_text_at = self._clock.monotonic()
+            if self.on_first_text is not None:
+                self.on_first_text()
         self._parts.append(piece)
         self._size_bytes += len(piece.encode())
         if self._size_bytes > self._limit_bytes:
