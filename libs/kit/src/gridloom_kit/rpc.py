@@ -12,6 +12,7 @@ import msgspec
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, ConnectionReconnectingError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
+from prometheus_client import Histogram
 
 from gridloom_contract.base import Message, encode, tag_of
 from gridloom_contract.fault import Fault, FaultCode, FaultError
@@ -62,18 +63,19 @@ async def answer(
 
     Every request gets an answer: what the handler raises becomes a fault, an unexpected error an `internal` one.
     """
+    seconds = metrics.handler_seconds.labels(channel.subject)
 
     async def on_request(received: Msg) -> None:
         # One task a request: a slow answer must not hold up the next one.
-        bus.tasks.create_task(_answer_one(bus, channel, handler, received))
+        bus.tasks.create_task(_answer_one(bus, channel, handler, seconds, received))
 
     inner = await bus.client.subscribe(subject or channel.subject, queue=queue, cb=on_request)
     return Subscription(inner)
 
 
-async def _answer_one(bus: Bus, channel: Channel, handler: Answerer, received: Msg) -> None:
+async def _answer_one(bus: Bus, channel: Channel, handler: Answerer, seconds: Histogram, received: Msg) -> None:
     continue_trace(received.headers)
-    with metrics.handler_seconds.labels(channel.subject).time():
+    with seconds.time():
         try:
             message = _decoder(channel.message).decode(received.data)
             payload, headers = encode(await handler(message, received.subject)), None

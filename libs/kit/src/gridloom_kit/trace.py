@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from secrets import randbits
 
 from opentelemetry import context, trace
@@ -10,14 +11,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 TRACEPARENT = "traceparent"
 _propagator = TraceContextTextMapPropagator()
+_nothing = context.Context()
+_current: ContextVar[str | None] = ContextVar("gridloom_traceparent", default=None)
+"""Asked for with every message and every log line: as it is written, not as a span."""
 
 
 def current_traceparent() -> str | None:
     """Return the `traceparent` of the work at hand, or None where none was started."""
-    span = trace.get_current_span().get_span_context()
-    if not span.is_valid:
-        return None
-    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    return _current.get()
 
 
 def continue_trace(headers: Mapping[str, str] | None) -> str | None:
@@ -25,7 +26,7 @@ def continue_trace(headers: Mapping[str, str] | None) -> str | None:
     if not headers or TRACEPARENT not in headers:
         return None
     carrier = {TRACEPARENT: headers[TRACEPARENT]}
-    parent = trace.get_current_span(_propagator.extract(carrier)).get_span_context()
+    parent = trace.get_current_span(_propagator.extract(carrier, _nothing)).get_span_context()
     if not parent.is_valid:
         return None
     return _bind(parent.trace_id, parent.trace_flags)
@@ -33,10 +34,10 @@ def continue_trace(headers: Mapping[str, str] | None) -> str | None:
 
 def start_trace() -> str:
     """Begin a new trace for this task and return its id (32 hex)."""
-    return _bind(randbits(128) | 1, trace.TraceFlags(trace.TraceFlags.DEFAULT))
+    return _bind(randbits(128) | 1, trace.TraceFlags.DEFAULT)
 
 
-def _bind(trace_id: int, flags: trace.TraceFlags) -> str:
-    span = trace.SpanContext(trace_id, randbits(64) | 1, is_remote=False, trace_flags=flags)
-    context.attach(trace.set_span_in_context(trace.NonRecordingSpan(span)))
-    return f"{trace_id:032x}"
+def _bind(trace_id: int, flags: int) -> str:
+    written = f"{trace_id:032x}"
+    _current.set(f"00-{written}-{randbits(64) | 1:016x}-{flags:02x}")
+    return written

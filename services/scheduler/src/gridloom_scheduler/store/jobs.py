@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from pymongo import InsertOne, UpdateMany, UpdateOne
+from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from gridloom_contract.vocabulary import State
@@ -41,7 +41,7 @@ class JobStore:
         if not jobs:
             return set()
         try:
-            await self._jobs.bulk_write([InsertOne(to_document(job)) for job in jobs], ordered=False)
+            await self._jobs.insert_many([to_document(job) for job in jobs], ordered=False)
         except BulkWriteError as error:
             return {job.id for job in jobs} - _duplicates(error)
         return {job.id for job in jobs}
