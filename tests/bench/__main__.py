@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import uvloop
@@ -14,7 +16,7 @@ from gridloom_kit.bus import open_bus
 from gridloom_kit.settings import ServiceSettings
 from gridloom_local.servers import nats_server_binary
 from tests.bench import floors, measures, services, streams
-from tests.bench.chat import Server, added_to, chats
+from tests.bench.chat import Server, added_to, alone, crowded
 from tests.bench.figures import Bound, Figures
 from tests.bench.grid import Grid, child, free_port, running_grid, wait_for_model, worker
 from tests.bench.litellm import PEER, litellm
@@ -53,10 +55,32 @@ async def measure(figures: Figures, console: Console, home: Path) -> None:
         for clients, calls in _CLIENTS:
             await floors.direct_engine(figures, upstream, MODEL, clients, calls)
         await measures.direct_tokens(figures, upstream)
-        await _chats_beside_the_grid(figures, console, home, upstream)
-        console.print("grid: starting …")
-        with running_grid(home / "grid") as grid:
-            await _measure_grid(figures, console, grid, upstream)
+        async with AsyncExitStack() as stack:
+            others = await _others(figures, console, stack, home, upstream)
+            console.print("grid: starting …")
+            with running_grid(home / "grid") as grid:
+                console.print("chats: one client, everybody in turns …")
+                await _one_client(figures, grid, upstream, others)
+                await stack.aclose()
+                await _measure_grid(figures, console, grid, upstream)
+
+
+async def _one_client(figures: Figures, grid: Grid, upstream: str, others: Sequence[Server]) -> None:
+    with _relay(grid, upstream):
+        peer = PEER if any(server.name == PEER for server in others) else None
+        await alone(figures, (*others, _ours(grid, peer)))
+
+
+def _ours(grid: Grid, peer: str | None) -> Server:
+    return Server("grid", grid.url, grid.api_key, _ENGINE, peer)
+
+
+@contextmanager
+def _relay(grid: Grid, upstream: str) -> Iterator[None]:
+    """A worker that hands on to the engine, for the time of the block."""
+    with worker(grid, "relay", "--engine", "openai_http", "--url", upstream + "/v1", "--slots", "64"):
+        wait_for_model(grid, MODEL)
+        yield
 
 
 async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream: str) -> None:
@@ -79,10 +103,9 @@ async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream
 
 
 async def _through_the_grid(figures: Figures, console: Console, grid: Grid, upstream: str) -> None:
-    with worker(grid, "relay", "--engine", "openai_http", "--url", upstream + "/v1", "--slots", "64"):
-        wait_for_model(grid, MODEL)
+    with _relay(grid, upstream):
         console.print("grid: chats …")
-        await chats(figures, Server("grid", grid.url, grid.api_key, _ENGINE, peer=_peer_in(figures)))
+        await crowded(figures, _ours(grid, _peer_in(figures)))
         console.print("grid: latency …")
         for clients, calls in _CLIENTS:
             await measures.durable_latency(figures, grid, clients, calls)
@@ -103,19 +126,23 @@ async def _crowd(figures: Figures, console: Console, grid: Grid) -> None:
         await streams.many_streams(figures, grid)
 
 
-async def _chats_beside_the_grid(figures: Figures, console: Console, home: Path, upstream: str) -> None:
-    """Chats with the engine itself, through a bare proxy, and through LiteLLM's."""
+async def _others(
+    figures: Figures, console: Console, stack: AsyncExitStack, home: Path, upstream: str
+) -> tuple[Server, ...]:
+    """Start what the grid is read beside, and measure it with many clients: the engine, a bare proxy, and LiteLLM's."""
     console.print("chats: the engine, a bare proxy, LiteLLM …")
-    await chats(figures, Server(_ENGINE, upstream))
     port = free_port()
-    with child([sys.executable, "-m", "tests.bench.passthrough", str(port), upstream], home / "passthrough.log"):
-        await floors.wait_until_open(port)
-        await chats(figures, Server("bare proxy", f"http://127.0.0.1:{port}", floor=_ENGINE))
-    with litellm(home, upstream, _ENGINE) as server:
-        if server is None:
-            console.print("LiteLLM is not installed: `make bench-peers`")
-            return
-        await chats(figures, server)
+    passthrough = [sys.executable, "-m", "tests.bench.passthrough", str(port), upstream]
+    stack.enter_context(child(passthrough, home / "passthrough.log"))
+    await floors.wait_until_open(port)
+    peer = stack.enter_context(litellm(home, upstream, _ENGINE))
+    if peer is None:
+        console.print("LiteLLM is not installed: `make bench-peers`")
+    proxy = Server("bare proxy", f"http://127.0.0.1:{port}", floor=_ENGINE)
+    others = (Server(_ENGINE, upstream), proxy, *([peer] if peer else []))
+    for server in others:
+        await crowded(figures, server)
+    return others
 
 
 async def _floor_of_jetstream(figures: Figures, home: Path) -> None:

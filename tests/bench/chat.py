@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,17 @@ from tests.bench.rawhttp import Connection
 from tests.bench.upstream import MODEL
 
 _PATH = "/v1/chat/completions"
-_CALLS = {1: 200, 16: 640, 64: 1_280}
+_CALLS = {16: 640, 64: 1_280}
 """How many calls are made in all with so many clients."""
+_ROUNDS = 8
+_CALLS_A_ROUND = 40
+_CALLS_TO_WARM_UP = 100
+_PAUSE_SECONDS = 0.3
+"""After a turn: what a server still does for calls that are answered must not meet the next one's."""
+
+
+Measure = Callable[["Server", int, int], Awaitable[tuple[list[float], float]]]
+"""`measure(server, clients, calls)` returns the milliseconds of each call, and calls per second."""
 
 
 @dataclass(frozen=True)
@@ -29,25 +38,48 @@ class Server:
     peer: str | None = None
 
 
-async def chats(figures: Figures, server: Server) -> None:
-    """Measure one server: latency with one client, throughput with many, and the time to the first token."""
+async def alone(figures: Figures, servers: Sequence[Server]) -> None:
+    """Measure the latency that one client meets, warm, and server after server in turns.
+
+    The machine's speed changes within minutes: so that meets all alike.
+    """
+    for name, measure in (("chat", _plain), ("first token", _first_tokens)):
+        took = await _in_turns(servers, measure)
+        for server in servers:
+            _add(figures, server, f"{name} p50, 1 clients", p50(took[server.name]), "ms")
+            _add(figures, server, f"{name} p99, 1 clients", percentile(took[server.name], 0.99), "ms")
+        for server in servers:
+            if server.floor is not None:
+                _add_what_it_adds(figures, server, server.floor, f"{name} p50, 1 clients")
+
+
+async def _in_turns(servers: Sequence[Server], measure: Measure) -> dict[str, list[float]]:
+    took: dict[str, list[float]] = {server.name: [] for server in servers}
+    for server in servers:
+        await measure(server, 1, _CALLS_TO_WARM_UP)
+    for _ in range(_ROUNDS):
+        for server in servers:
+            took[server.name] += (await measure(server, 1, _CALLS_A_ROUND))[0]
+            await asyncio.sleep(_PAUSE_SECONDS)
+    return took
+
+
+async def crowded(figures: Figures, server: Server) -> None:
+    """Measure one server with many clients at once: how many calls it answers, and how late."""
     for clients, calls in _CALLS.items():
         took, rate = await _plain(server, clients, calls)
         _add(figures, server, f"chat p50, {clients} clients", p50(took), "ms")
         _add(figures, server, f"chat p99, {clients} clients", percentile(took, 0.99), "ms")
         _add(figures, server, f"chats, {clients} clients", rate, "calls/s")
-        first = await _first_tokens(server, clients, calls // 2)
+        first, _ = await _first_tokens(server, clients, calls // 2)
         _add(figures, server, f"first token p50, {clients} clients", p50(first), "ms")
-    if server.floor is not None:
-        for measured in ("chat p50", "first token p50"):
-            _add_what_it_adds(figures, server, server.floor, f"{measured}, 1 clients")
     if server.peer is not None:
-        rate = f"chats, {max(_CALLS)} clients"
+        rate_name = f"chats, {max(_CALLS)} clients"
         figures.add(
-            f"{server.name} beside {server.peer}: {rate}",
-            figures.value(f"{server.name}: {rate}"),
+            f"{server.name} beside {server.peer}: {rate_name}",
+            figures.value(f"{server.name}: {rate_name}"),
             "calls/s",
-            f"{server.peer}: {rate}",
+            f"{server.peer}: {rate_name}",
         )
 
 
@@ -84,8 +116,8 @@ async def _plain(server: Server, clients: int, calls: int) -> tuple[list[float],
     return took, len(took) / seconds
 
 
-async def _first_tokens(server: Server, clients: int, calls: int) -> list[float]:
-    """Return the milliseconds from each request to the first word of its stream."""
+async def _first_tokens(server: Server, clients: int, calls: int) -> tuple[list[float], float]:
+    """Return the milliseconds from each request to the first word of its stream, and streams per second."""
     body, took = _body(stream=True), list[float]()
 
     async def ask(connection: Connection) -> None:
@@ -97,8 +129,8 @@ async def _first_tokens(server: Server, clients: int, calls: int) -> list[float]
             raise RuntimeError(f"{server.name} streamed no word")
         took.append((first - started) * 1000)
 
-    await _all(server, clients, calls, ask)
-    return took
+    seconds = await _all(server, clients, calls, ask)
+    return took, len(took) / seconds
 
 
 def _says_something(chunk: dict[str, Any]) -> bool:

@@ -54,13 +54,13 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("patience")
 async def test_ends_of_which_who_waits_was_told_are_stored_together_once_they_are_enough() -> None:
     record, line = Record(), Line()
-    jobs = [f"job{number}" for number in range(8)]
+    jobs = [f"job{number}" for number in range(6)]
     async with asyncio.timeout(PATIENCE_SECONDS), GroupCommit(partial(store, record)) as writing:
         tells = foretelling(record, writing, line)
         won = await asyncio.gather(*(tells.commit([succeeded(awaited(id=job))]) for job in jobs))
 
-    assert won == [[True]] * 8
-    assert len(line.sent) == 8
+    assert won == [[True]] * 6
+    assert len(line.sent) == 6
     assert record.writes == [(jobs, set(jobs))]
     assert record.landed == jobs
 

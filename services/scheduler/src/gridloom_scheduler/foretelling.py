@@ -18,9 +18,9 @@ from gridloom_scheduler.record import JobRecord
 from gridloom_scheduler.rules.changes import Change
 from gridloom_scheduler.under_way import UnderWay
 
-_PATIENCE_SECONDS: Final = 0.01
+_PATIENCE_SECONDS: Final = 0.025
 """For so long the end of a job of which who waits was told may wait for others."""
-_COMPANY: Final = 8
+_COMPANY: Final = 6
 """So many are stored together without waiting for more."""
 
 
