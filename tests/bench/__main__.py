@@ -16,7 +16,7 @@ from gridloom_kit.bus import open_bus
 from gridloom_kit.settings import ServiceSettings
 from gridloom_local.servers import nats_server_binary
 from tests.bench import floors, measures, services, streams
-from tests.bench.chat import Server, added_to, alone, crowded
+from tests.bench.chat import Server, added_to, chats
 from tests.bench.figures import Bound, Figures
 from tests.bench.grid import Grid, child, free_port, running_grid, wait_for_model, worker
 from tests.bench.litellm import PEER, litellm
@@ -56,23 +56,20 @@ async def measure(figures: Figures, console: Console, home: Path) -> None:
             await floors.direct_engine(figures, upstream, MODEL, clients, calls)
         await measures.direct_tokens(figures, upstream)
         async with AsyncExitStack() as stack:
-            others = await _others(figures, console, stack, home, upstream)
+            others = await _others(console, stack, home, upstream)
             console.print("grid: starting …")
             with running_grid(home / "grid") as grid:
-                console.print("chats: one client, everybody in turns …")
-                await _one_client(figures, grid, upstream, others)
+                # What is held against others comes first: like them the grid is fresh, and nothing else is left in it.
+                console.print("chats: everybody in turns …")
+                await _chats(figures, grid, upstream, others)
                 await stack.aclose()
                 await _measure_grid(figures, console, grid, upstream)
 
 
-async def _one_client(figures: Figures, grid: Grid, upstream: str, others: Sequence[Server]) -> None:
+async def _chats(figures: Figures, grid: Grid, upstream: str, others: Sequence[Server]) -> None:
+    peer = PEER if any(server.name == PEER for server in others) else None
     with _relay(grid, upstream):
-        peer = PEER if any(server.name == PEER for server in others) else None
-        await alone(figures, (*others, _ours(grid, peer)))
-
-
-def _ours(grid: Grid, peer: str | None) -> Server:
-    return Server("grid", grid.url, grid.api_key, _ENGINE, peer)
+        await chats(figures, (*others, Server("grid", grid.url, grid.api_key, _ENGINE, peer)))
 
 
 @contextmanager
@@ -84,7 +81,6 @@ def _relay(grid: Grid, upstream: str) -> Iterator[None]:
 
 
 async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream: str) -> None:
-    # What is held against others comes first: like them the grid is fresh, and nothing of other measures is left.
     await _through_the_grid(figures, console, grid, upstream)
     with worker(grid, "sleeper", "--engine", "synthetic", "--models", _ASLEEP_MODEL):
         wait_for_model(grid, _ASLEEP_MODEL)  # known from now on, and soon served by nobody
@@ -104,18 +100,11 @@ async def _measure_grid(figures: Figures, console: Console, grid: Grid, upstream
 
 async def _through_the_grid(figures: Figures, console: Console, grid: Grid, upstream: str) -> None:
     with _relay(grid, upstream):
-        console.print("grid: chats …")
-        await crowded(figures, _ours(grid, _peer_in(figures)))
         console.print("grid: latency …")
         for clients, calls in _CLIENTS:
             await measures.durable_latency(figures, grid, clients, calls)
         console.print("grid: tokens …")
         await measures.relayed_tokens(figures, grid)
-
-
-def _peer_in(figures: Figures) -> str | None:
-    """Return the peer that was measured in this run, if one was."""
-    return PEER if any(row.name.startswith(f"{PEER}: ") for row in figures.rows) else None
 
 
 async def _crowd(figures: Figures, console: Console, grid: Grid) -> None:
@@ -126,11 +115,8 @@ async def _crowd(figures: Figures, console: Console, grid: Grid) -> None:
         await streams.many_streams(figures, grid)
 
 
-async def _others(
-    figures: Figures, console: Console, stack: AsyncExitStack, home: Path, upstream: str
-) -> tuple[Server, ...]:
-    """Start what the grid is read beside, and measure it with many clients: the engine, a bare proxy, and LiteLLM's."""
-    console.print("chats: the engine, a bare proxy, LiteLLM …")
+async def _others(console: Console, stack: AsyncExitStack, home: Path, upstream: str) -> tuple[Server, ...]:
+    """Start what the grid is read beside: the engine itself, a bare proxy, and LiteLLM's."""
     port = free_port()
     passthrough = [sys.executable, "-m", "tests.bench.passthrough", str(port), upstream]
     stack.enter_context(child(passthrough, home / "passthrough.log"))
@@ -139,10 +125,7 @@ async def _others(
     if peer is None:
         console.print("LiteLLM is not installed: `make bench-peers`")
     proxy = Server("bare proxy", f"http://127.0.0.1:{port}", floor=_ENGINE)
-    others = (Server(_ENGINE, upstream), proxy, *([peer] if peer else []))
-    for server in others:
-        await crowded(figures, server)
-    return others
+    return (Server(_ENGINE, upstream), proxy, *([peer] if peer else []))
 
 
 async def _floor_of_jetstream(figures: Figures, home: Path) -> None:

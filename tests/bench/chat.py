@@ -7,24 +7,39 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.bench.figures import Figures, p50, percentile
 from tests.bench.rawhttp import Connection
 from tests.bench.upstream import MODEL
 
 _PATH = "/v1/chat/completions"
-_CALLS = {16: 640, 64: 1_280}
-"""How many calls are made in all with so many clients."""
-_ROUNDS = 8
-_CALLS_A_ROUND = 40
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """So many clients, who make so many calls between them in each of so many rounds."""
+
+    clients: int
+    calls: int
+    rounds: int
+
+
+_CROWDS = (Crowd(1, 40, 8), Crowd(16, 320, 3), Crowd(64, 640, 3))
 _CALLS_TO_WARM_UP = 100
 _PAUSE_SECONDS = 0.3
 """After a turn: what a server still does for calls that are answered must not meet the next one's."""
 
 
-Measure = Callable[["Server", int, int], Awaitable[tuple[list[float], float]]]
-"""`measure(server, clients, calls)` returns the milliseconds of each call, and calls per second."""
+class Round(NamedTuple):
+    """The milliseconds of each call of a round, and its calls per second."""
+
+    took: list[float]
+    rate: float
+
+
+Measure = Callable[["Server", int, int], Awaitable[Round]]
+"""`measure(server, clients, calls)`."""
 
 
 @dataclass(frozen=True)
@@ -38,49 +53,50 @@ class Server:
     peer: str | None = None
 
 
-async def alone(figures: Figures, servers: Sequence[Server]) -> None:
-    """Measure the latency that one client meets, warm, and server after server in turns.
+async def chats(figures: Figures, servers: Sequence[Server]) -> None:
+    """Measure latency, throughput and the time to the first token, warm, and server after server in turns.
 
     The machine's speed changes within minutes: so that meets all alike.
     """
-    for name, measure in (("chat", _plain), ("first token", _first_tokens)):
-        took = await _in_turns(servers, measure)
-        for server in servers:
-            _add(figures, server, f"{name} p50, 1 clients", p50(took[server.name]), "ms")
-            _add(figures, server, f"{name} p99, 1 clients", percentile(took[server.name], 0.99), "ms")
-        for server in servers:
-            if server.floor is not None:
-                _add_what_it_adds(figures, server, server.floor, f"{name} p50, 1 clients")
-
-
-async def _in_turns(servers: Sequence[Server], measure: Measure) -> dict[str, list[float]]:
-    took: dict[str, list[float]] = {server.name: [] for server in servers}
     for server in servers:
-        await measure(server, 1, _CALLS_TO_WARM_UP)
-    for _ in range(_ROUNDS):
+        await _plain(server, 1, _CALLS_TO_WARM_UP)
+        await _first_tokens(server, 1, _CALLS_TO_WARM_UP)
+    for crowd in _CROWDS:
+        whole = await _in_turns(servers, _plain, crowd)
+        first = await _in_turns(servers, _first_tokens, crowd)
         for server in servers:
-            took[server.name] += (await measure(server, 1, _CALLS_A_ROUND))[0]
+            rounds, took = whole[server.name], _calls_of(whole[server.name])
+            _add(figures, server, f"chat p50, {crowd.clients} clients", p50(took), "ms")
+            _add(figures, server, f"chat p99, {crowd.clients} clients", percentile(took, 0.99), "ms")
+            _add(figures, server, f"chats, {crowd.clients} clients", p50([one.rate for one in rounds]), "calls/s")
+            words = _calls_of(first[server.name])
+            _add(figures, server, f"first token p50, {crowd.clients} clients", p50(words), "ms")
+    for server in servers:
+        _compare(figures, server)
+
+
+async def _in_turns(servers: Sequence[Server], measure: Measure, crowd: Crowd) -> dict[str, list[Round]]:
+    rounds: dict[str, list[Round]] = {server.name: [] for server in servers}
+    for _ in range(crowd.rounds):
+        for server in servers:
+            rounds[server.name].append(await measure(server, crowd.clients, crowd.calls))
             await asyncio.sleep(_PAUSE_SECONDS)
-    return took
+    return rounds
 
 
-async def crowded(figures: Figures, server: Server) -> None:
-    """Measure one server with many clients at once: how many calls it answers, and how late."""
-    for clients, calls in _CALLS.items():
-        took, rate = await _plain(server, clients, calls)
-        _add(figures, server, f"chat p50, {clients} clients", p50(took), "ms")
-        _add(figures, server, f"chat p99, {clients} clients", percentile(took, 0.99), "ms")
-        _add(figures, server, f"chats, {clients} clients", rate, "calls/s")
-        first, _ = await _first_tokens(server, clients, calls // 2)
-        _add(figures, server, f"first token p50, {clients} clients", p50(first), "ms")
+def _calls_of(rounds: Sequence[Round]) -> list[float]:
+    return [milliseconds for one in rounds for milliseconds in one.took]
+
+
+def _compare(figures: Figures, server: Server) -> None:
+    """Say what a server adds to its engine, and how much it serves beside its peer."""
+    if server.floor is not None:
+        for measured in ("chat p50", "first token p50"):
+            _add_what_it_adds(figures, server, server.floor, f"{measured}, 1 clients")
     if server.peer is not None:
-        rate_name = f"chats, {max(_CALLS)} clients"
-        figures.add(
-            f"{server.name} beside {server.peer}: {rate_name}",
-            figures.value(f"{server.name}: {rate_name}"),
-            "calls/s",
-            f"{server.peer}: {rate_name}",
-        )
+        rate = f"chats, {_CROWDS[-1].clients} clients"
+        ours, theirs = f"{server.name}: {rate}", f"{server.peer}: {rate}"
+        figures.add(f"{server.name} beside {server.peer}: {rate}", figures.value(ours), "calls/s", theirs)
 
 
 def _add_what_it_adds(figures: Figures, server: Server, floor: str, name: str) -> None:
@@ -101,8 +117,8 @@ def _body(*, stream: bool) -> bytes:
     return json.dumps({"model": MODEL, "stream": stream, "messages": [{"role": "user", "content": "1 0"}]}).encode()
 
 
-async def _plain(server: Server, clients: int, calls: int) -> tuple[list[float], float]:
-    """Return the milliseconds of each call, and calls per second."""
+async def _plain(server: Server, clients: int, calls: int) -> Round:
+    """Return how long each whole answer took."""
     body, took = _body(stream=False), list[float]()
 
     async def ask(connection: Connection) -> None:
@@ -113,11 +129,11 @@ async def _plain(server: Server, clients: int, calls: int) -> tuple[list[float],
         took.append((time.perf_counter() - started) * 1000)
 
     seconds = await _all(server, clients, calls, ask)
-    return took, len(took) / seconds
+    return Round(took, len(took) / seconds)
 
 
-async def _first_tokens(server: Server, clients: int, calls: int) -> tuple[list[float], float]:
-    """Return the milliseconds from each request to the first word of its stream, and streams per second."""
+async def _first_tokens(server: Server, clients: int, calls: int) -> Round:
+    """Return how long it took from each request to the first word of its stream."""
     body, took = _body(stream=True), list[float]()
 
     async def ask(connection: Connection) -> None:
@@ -130,7 +146,7 @@ async def _first_tokens(server: Server, clients: int, calls: int) -> tuple[list[
         took.append((first - started) * 1000)
 
     seconds = await _all(server, clients, calls, ask)
-    return took, len(took) / seconds
+    return Round(took, len(took) / seconds)
 
 
 def _says_something(chunk: dict[str, Any]) -> bool:
