@@ -35,7 +35,7 @@ BOUNDS = (
     Bound("durable path p50, 64 clients", "direct engine call p50, 64 clients", 60, at_least=False),
     Bound("grid: chats, 64 clients", f"{PEER}: chats, 64 clients", 5, is_optional=True),
     *(
-        Bound(added_to("grid", name), added_to(PEER, name), 1, at_least=False, is_optional=True)
+        Bound(added_to("grid", name), added_to(PEER, name), 0.6, at_least=False, is_optional=True)
         for name in ("chat p50, 1 clients", "first token p50, 1 clients")
     ),
     *streams.BOUNDS,
