@@ -16,6 +16,9 @@ from gridloom_worker.slots import Key, Slots, key_of
 
 log = get_logger()
 
+_NOTE_SECONDS = 0.001
+"""A moment later what has ended is noted: its report goes first."""
+
 
 class Attempts:
     """Everything this worker has in hand, alive. `async with` it; leaving waits for what is still there."""
@@ -98,7 +101,7 @@ class Attempts:
             self._slots.end(key)
             self._engine_is_free()
             if result is not None:
-                self._note(result)
+                asyncio.get_running_loop().call_later(_NOTE_SECONDS, self._note, result)
                 parcel = await self._deliveries.pack(result)
                 del result  # its output may be large, and the way to its receipt long
                 self._slots.note_parcel(key, is_large=parcel.content is not None)
