@@ -31,17 +31,6 @@ _PAUSE_SECONDS = 0.3
 """After a turn: what a server still does for calls that are answered must not meet the next one's."""
 
 
-class Round(NamedTuple):
-    """The milliseconds of each call of a round, and its calls per second."""
-
-    took: list[float]
-    rate: float
-
-
-Measure = Callable[["Server", int, int], Awaitable[Round]]
-"""`measure(server, clients, calls)`."""
-
-
 @dataclass(frozen=True)
 class Server:
     """Something that serves chats. `floor` names the one it stands in front of, `peer` the one it is read beside."""
@@ -51,6 +40,17 @@ class Server:
     key: str = ""
     floor: str | None = None
     peer: str | None = None
+
+
+class Round(NamedTuple):
+    """The milliseconds of each call of a round, and its calls per second."""
+
+    took: list[float]
+    rate: float
+
+
+Measure = Callable[[Server, int, int], Awaitable[Round]]
+"""`measure(server, clients, calls)`."""
 
 
 async def chats(figures: Figures, servers: Sequence[Server]) -> None:

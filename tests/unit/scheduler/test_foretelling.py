@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gridloom_kit.batch import GroupCommit
 from gridloom_kit.outbox import Outbox
@@ -20,6 +21,7 @@ from unit.scheduler.test_outbox import Recorder
 from unit.scheduler.test_post import Line, awaited, succeeded
 
 PATIENCE_SECONDS = 5.0
+VAIN = "gridloom_ends_foretold_in_vain_total"
 
 
 class Record:
@@ -85,8 +87,10 @@ async def test_an_end_of_which_who_waits_was_told_does_not_wait_for_ever() -> No
         assert await foretelling(record, writing).commit([succeeded(awaited(id="told"))]) == [True]
 
 
-async def test_an_end_that_something_forestalled_is_said_not_to_have_won() -> None:
+async def test_an_end_that_something_forestalled_is_counted_and_said_not_to_have_won() -> None:
     record = Record(forestalled="job1")
+    vain = REGISTRY.get_sample_value(VAIN) or 0.0
     ends = [succeeded(awaited(id="job1")), succeeded(awaited(id="job2"))]
     async with asyncio.timeout(PATIENCE_SECONDS), GroupCommit(partial(store, record)) as writing:
         assert await foretelling(record, writing).commit(ends) == [False, True]
+    assert REGISTRY.get_sample_value(VAIN) == vain + 1

@@ -1,4 +1,4 @@
-"""Reports of workers: starts and results of many workers in one write, judged under their leases."""
+"""Reports of workers: their starts and results, judged under their leases."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Reports:
         self._chance = chance
 
     async def record(self, sent: list[Sent]) -> list[ReportReceipt]:
-        """Store what several workers report, in one write; the commit of a `GroupCommit`."""
+        """Judge what several workers report, and return once it is stored; the commit of a `GroupCommit`."""
         batch = _Batch()
         for worker, report, stored in sent:
             reports: tuple[Report, ...] = (*report.started, *report.results)

@@ -37,7 +37,7 @@ class Keyring:
     put: GroupCommit[Subscription, None]
     forget_signatures: Callable[[str], Awaitable[int]]
     dispatcher: Dispatcher
-    _revoked: dict[str, None] = field(default_factory=dict)
+    _revoked: dict[str, None] = field(default_factory=dict, init=False)
 
     async def subscribe(self, subscription: Subscription) -> None:
         """Store a subscription, with its key unless that is revoked."""
